@@ -1,0 +1,1 @@
+"""Expertarium's desktop window: chat, editor, preview, inspector. No torch in this package."""

@@ -1,0 +1,1 @@
+"""Processes and connections the window uses; Qt, but no widgets."""

@@ -1,0 +1,1 @@
+"""The engine process: models, generation, the API and training. No Qt in this package."""

@@ -1,0 +1,1 @@
+"""MuonClip, the corpus, the tokenizer, the training loop and export."""
