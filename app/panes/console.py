@@ -1,0 +1,165 @@
+"""The console: a Jupyter console on a kernel of its own, for Python files and data analysis."""
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMessageBox, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from qtconsole.manager import QtKernelManager
+from qtconsole.rich_jupyter_widget import RichJupyterWidget
+
+from app.theme.theme import Theme
+
+PRELUDE = (
+    "%matplotlib inline\n"
+    "import numpy as np\n"
+    "import pandas as pd\n"
+    "import matplotlib.pyplot as plt\n"
+)
+START_TEXT = "A Python console with NumPy, pandas and matplotlib; figures show inline."
+
+
+class ConsolePane(QWidget):
+    """Starts its kernel when first needed, in the project's folder.
+
+    Signals:
+        kernel_started: the kernel answers.
+    """
+
+    kernel_started = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._folder: Path | None = None
+        self._manager: QtKernelManager | None = None
+        self._waiting: list[str] = []
+        self._ready = False
+        self._build()
+        theme.theme_changed.connect(self._apply_theme)
+
+    def set_folder(self, folder: Path | None) -> None:
+        """Run in this folder from the next file or restart on."""
+        self._folder = folder
+        if self._ready and folder is not None:
+            self._execute(f"%cd -q {folder}", hidden=True)
+
+    def run_file(self, path: Path, *, written_by_model: bool) -> bool:
+        """Run a Python file; one that a model wrote only after the person says so. Say whether it was sent."""
+        if written_by_model and not self._confirmed(path):
+            return False
+        self._execute(f"%run {str(path)!r}")
+        return True
+
+    def widget(self) -> RichJupyterWidget | None:
+        """Return the console widget once it exists."""
+        return self._console
+
+    @Slot()
+    def start(self) -> None:
+        """Start the kernel."""
+        if self._manager is not None:
+            return
+        self._state.setText("Starting Python…")
+        self._manager = QtKernelManager(kernel_name="python3")
+        self._manager.start_kernel(cwd=str(self._folder) if self._folder else None)
+        client = self._manager.client()
+        client.start_channels()
+        self._console = RichJupyterWidget(self)
+        self._console.banner = ""
+        self._console.kernel_manager = self._manager
+        self._console.kernel_client = client
+        self._pages.addWidget(self._console)
+        self._apply_theme()
+        client.kernel_info(reply=False)
+        client.iopub_channel.message_received.connect(self._message_received)
+        self._pages.setCurrentWidget(self._console)
+
+    def stop(self) -> None:
+        """End the kernel; its process goes with it."""
+        if self._manager is None or self._console is None:
+            return
+        self._console.kernel_client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+        self._manager = None
+        self._ready = False
+
+    @Slot()
+    def interrupt(self) -> None:
+        """Interrupt what runs."""
+        if self._manager is not None:
+            self._manager.interrupt_kernel()
+
+    @Slot()
+    def restart(self) -> None:
+        """Start the kernel afresh: every name is forgotten."""
+        if self._manager is not None and self._console is not None:
+            self._manager.restart_kernel(now=True)
+            self._console.reset(clear=True)
+            QTimer.singleShot(0, self, self._prepare)
+
+    def _build(self) -> None:
+        self._console: RichJupyterWidget | None = None
+        self._state = QLabel(START_TEXT, self)
+        self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._state.setProperty("role", "dim")
+        begin = QPushButton("Start console", self)
+        begin.clicked.connect(self.start)
+        start_page = QWidget(self)
+        column = QVBoxLayout(start_page)
+        column.addStretch(1)
+        column.addWidget(self._state)
+        column.addWidget(begin, 0, Qt.AlignmentFlag.AlignCenter)
+        column.addStretch(1)
+        self._pages = QStackedWidget(self)
+        self._pages.addWidget(start_page)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._pages)
+
+    def _execute(self, code: str, *, hidden: bool = False) -> None:
+        self.start()
+        if self._ready and self._console is not None:
+            self._console.execute(code, hidden=hidden)
+        else:
+            self._waiting.append(code)
+
+    def _confirmed(self, path: Path) -> bool:
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(
+            self, "Run Python",
+            f"{path.name} was written by a model. It will run with your rights: it can read and change your files.\n\n"
+            "Run it?", buttons.Yes | buttons.Cancel, buttons.Cancel,
+        )
+        return bool(answer == buttons.Yes)
+
+    @Slot()
+    def _prepare(self) -> None:
+        if self._console is None:
+            return
+        self._console.execute(PRELUDE, hidden=True)
+        if self._folder is not None:
+            self._console.execute(f"%cd -q {self._folder}", hidden=True)
+        waiting, self._waiting = self._waiting, []
+        for code in waiting:
+            self._console.execute(code)
+
+    @Slot(dict)
+    def _message_received(self, message: dict[str, object]) -> None:
+        if not self._ready and message.get("msg_type") == "status":
+            self._ready = True
+            self._prepare()
+            self.kernel_started.emit()
+
+    @Slot()
+    def _apply_theme(self) -> None:
+        if self._console is None:
+            return
+        color = self._theme.color
+        self._console.set_default_style("linux" if self._theme.is_dark else "lightbg")
+        self._console.syntax_style = "monokai" if self._theme.is_dark else "default"
+        self._console.font = self._theme.mono_font()
+        self._console.style_sheet += (
+            f"QPlainTextEdit, QTextEdit {{ background-color: {color('code_background').name()};"
+            f" color: {color('text').name()}; border: none; }}"
+            f".in-prompt {{ color: {color('ok').name()}; }} .out-prompt {{ color: {color('accent').name()}; }}"
+        )

@@ -1,0 +1,5 @@
+"""The inspector: which experts fired, for every token and layer. Everything is computed from a RoutingTrace."""
+
+from app.panes.inspector.pane import InspectorPane
+
+__all__ = ["InspectorPane"]
