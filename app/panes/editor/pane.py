@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QFileSystemWatcher, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QFileSystemWatcher, QSignalBlocker, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -125,7 +125,8 @@ class EditorPane(QWidget):
 
     def save_all(self) -> bool:
         """Write every file that holds unsaved text; say whether all could be written."""
-        return all([self._save(path) for path in self.dirty_paths()])
+        saved = [self._save(path) for path in self.dirty_paths()]
+        return all(saved)
 
     @Slot()
     def refresh_from_disk(self) -> None:
@@ -255,13 +256,12 @@ class EditorPane(QWidget):
         return index
 
     def _clear_tabs(self) -> None:
-        self._tabs.blockSignals(True)  # noqa: FBT003 the project goes as a whole: no tab is shown on the way
-        while self._tabs.count():
-            if self._view is not None and self._view.is_ready:
-                self._call("close", self._tabs.tabData(0))
-            self._tabs.removeTab(0)
-        self._tabs.blockSignals(False)  # noqa: FBT003
-        if watched := self._watcher.files() + self._watcher.directories() if hasattr(self, "_watcher") else []:
+        with QSignalBlocker(self._tabs):  # the project goes as a whole: no tab is shown on the way
+            while self._tabs.count():
+                if self._view is not None and self._view.is_ready:
+                    self._call("close", self._tabs.tabData(0))
+                self._tabs.removeTab(0)
+        if watched := self._watcher.files() + self._watcher.directories():
             self._watcher.removePaths(watched)
         self._conflict_bar.hide()
         self._diff_bar.hide()

@@ -135,7 +135,8 @@ class HeatMap(QWidget):
             rect = QRectF(0, self.cell_rect(row, 0).top(), LABEL_WIDTH_PX - 6, area.height() / rows * row_step)
             align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(rect, align, str(self._layers[row]))
-        expert_step = next(step for step in (1, 2, 4, 8, 16, 32, 64, 128, 1 << 20) if step * area.width() / experts >= 28)
+        steps = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1 << 20)
+        expert_step = next(step for step in steps if step * area.width() / experts >= 28)
         for expert in range(0, experts, expert_step):
             rect = QRectF(self.cell_rect(0, expert).left(), area.bottom() + 2, 40, LABEL_HEIGHT_PX - 2)
             painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, str(expert))

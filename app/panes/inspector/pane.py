@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from engine.routing_stats import expert_load
 from engine.trace import RoutingTrace
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.models.experts import layer_routings
@@ -147,10 +147,9 @@ class InspectorPane(QWidget):
         layers = [] if self._trace is None else [f"layer {layer}" for layer in self._trace.layers]
         if [self._layer.itemText(i) for i in range(self._layer.count())] == layers:
             return
-        self._layer.blockSignals(True)  # refilled as a whole; the caller shows the trace afterwards
-        self._layer.clear()
-        self._layer.addItems(layers)
-        self._layer.blockSignals(False)
+        with QSignalBlocker(self._layer):  # refilled as a whole; the caller shows the trace afterwards
+            self._layer.clear()
+            self._layer.addItems(layers)
 
     @Slot(int)
     def _show_trace_of_choice(self, _index: int) -> None:
@@ -213,7 +212,8 @@ class InspectorPane(QWidget):
     def _caption(self, trace: RoutingTrace, selected: list[int], counted: list[int], chance: float) -> str:
         what = "selected" if selected else self._phase.currentText().replace(ALL, "prompt and answer")
         noun = "token" if len(counted) == 1 else "tokens"
-        return f"Layer × expert, share of {len(counted)} {what} {noun} · chance {chance:.1%} (top {trace.ids.shape[2]} of {trace.num_experts})"
+        baseline = f"chance {chance:.1%} (top {trace.ids.shape[2]} of {trace.num_experts})"
+        return f"Layer × expert, share of {len(counted)} {what} {noun} · {baseline}"
 
     def _show_detail(self, trace: RoutingTrace, selected: list[int]) -> None:
         if len(selected) != 1:
@@ -246,7 +246,8 @@ class InspectorPane(QWidget):
         lines = [f"“{visible_text(trace.tokens[index].text)}” · token {index}"]
         for row in layer_routings(trace, index)[:8]:
             weights = "" if row.weights is None else f"  ({row.weights[0]:.2f})"
-            lines.append(f"layer {row.layer}: expert {row.experts[0]}{weights}, then {', '.join(map(str, row.experts[1:4]))}")
+            others = ", ".join(map(str, row.experts[1:4]))
+            lines.append(f"layer {row.layer}: expert {row.experts[0]}{weights}, then {others}")
         self.strip.set_tooltip("\n".join(lines))
 
     @Slot(int, int)
