@@ -1,0 +1,163 @@
+"""Multi-head latent attention (MLA): its parameters, and the form that reads many tokens at once.
+
+Keys and values of all heads are made from one latent vector per token, so only that latent and one rotated key
+part are cached. Here they are expanded per head, which is cheapest when many queries meet them; decoding
+absorbs the expansion into the queries instead (engine.models.k2.decode).
+
+Legend: N tokens, H heads, Q = nope + rope width of a query head, R latent rank, P rotary width, V value width,
+S keys.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
+
+from engine.config import ModelConfig
+from engine.models.k2.layers import Linear, RmsNorm
+from engine.models.k2.rope import rotate
+
+_LATENT_NORM_EPS = 1e-6  # the architecture's own constant: config.json's eps is for the layer norms only
+_QUERY_TILE = 256  # queries scored at once: small enough for the scores to stay in cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedDocuments:
+    """Where documents lie in a flat batch: attention never crosses from one to the next."""
+
+    bounds: tuple[int, ...]  # first token of each document, then the number of tokens
+    offsets: Tensor  # the same as int32 on the device, for CUDA's kernel
+    longest: int
+    rotations_NP: Tensor  # per token, positions counted from its document's start
+
+
+class LatentAttention(nn.Module):
+    """The MLA block of one layer. Parameter names are the checkpoint's."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        heads, width = config.num_heads, config.hidden_size
+        queries = heads * config.query_head_dim
+        if config.q_lora_rank is None:
+            self.q_proj = Linear(width, queries)
+        else:
+            self.q_a_proj = Linear(width, config.q_lora_rank)
+            self.q_a_layernorm = RmsNorm(config.q_lora_rank, _LATENT_NORM_EPS)
+            self.q_b_proj = Linear(config.q_lora_rank, queries)
+        self.kv_a_proj_with_mqa = Linear(width, config.kv_lora_rank + config.rope_head_dim)
+        self.kv_a_layernorm = RmsNorm(config.kv_lora_rank, _LATENT_NORM_EPS)
+        self.kv_b_proj = Linear(config.kv_lora_rank, heads * (config.nope_head_dim + config.value_head_dim))
+        self.o_proj = Linear(heads * config.value_head_dim, width)
+
+    def queries(self, x_ND: Tensor, rotations_NP: Tensor) -> Tensor:
+        """Rotated queries [N, H, Q]."""
+        config = self.config
+        if config.q_lora_rank is None:
+            q_NHQ = self.q_proj(x_ND).unflatten(-1, (config.num_heads, -1))
+        else:
+            q_NHQ = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x_ND))).unflatten(-1, (config.num_heads, -1))
+        plain, turning = q_NHQ.split((config.nope_head_dim, config.rope_head_dim), dim=-1)
+        return torch.cat((plain, rotate(turning, rotations_NP.unsqueeze(1))), dim=-1)
+
+    def latents(self, x_ND: Tensor, rotations_NP: Tensor) -> tuple[Tensor, Tensor]:
+        """What is cached per token: normalised latent [N, R] and rotated shared key part [N, P]."""
+        config = self.config
+        latent, turning = self.kv_a_proj_with_mqa(x_ND).split((config.kv_lora_rank, config.rope_head_dim), dim=-1)
+        return self.kv_a_layernorm(latent), rotate(turning, rotations_NP)
+
+    def expand(self, latent_SR: Tensor, turned_SP: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys [S, H, Q] and values [S, H, V] of every head, from what the cache holds."""
+        config = self.config
+        expanded = self.kv_b_proj(latent_SR).unflatten(-1, (config.num_heads, -1))
+        plain, values = expanded.split((config.nope_head_dim, config.value_head_dim), dim=-1)
+        turned = turned_SP.unsqueeze(1).expand(-1, config.num_heads, -1)
+        return torch.cat((plain, turned), dim=-1), values
+
+    def forward(
+        self, x_ND: Tensor, documents: PackedDocuments, *, want_max_logits: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Causal attention inside each document; returns [N, D] and, if asked, the highest logit per head [H]."""
+        q_NHQ = self.queries(x_ND, documents.rotations_NP)
+        k_NHQ, v_NHV = self.expand(*self.latents(x_ND, documents.rotations_NP))
+        scale = self.config.attention_scale
+        highest = max_attention_logits(q_NHQ, k_NHQ, documents.bounds, scale) if want_max_logits else None
+        if x_ND.is_cuda and x_ND.dtype in (torch.bfloat16, torch.float16):
+            mixed = _flash(q_NHQ, k_NHQ, v_NHV, documents, scale)
+        else:
+            mixed = _per_document(q_NHQ, k_NHQ, v_NHV, documents.bounds, scale)
+        return self.o_proj(mixed.flatten(-2)), highest
+
+
+def causal_attention(q_HNQ: Tensor, k_HSQ: Tensor, v_HSV: Tensor, scale: float) -> Tensor:
+    """Attention [H, N, V] of the last N of S positions over everything up to each of them.
+
+    Tiled by queries, so that no tile scores keys that all of its queries must not see.
+    """
+    num_queries, num_keys = q_HNQ.shape[1], k_HSQ.shape[1]
+    cached = num_keys - num_queries
+    k_HQS = k_HSQ.transpose(1, 2)
+    mixed = []
+    for start in range(0, num_queries, _QUERY_TILE):
+        end = min(start + _QUERY_TILE, num_queries)
+        scores = _scores(q_HNQ[:, start:end], k_HQS[..., : cached + end], scale)
+        hidden = _future(end - start, cached + end, scores.device)
+        mixed.append(scores.masked_fill(hidden, -torch.inf).softmax(-1) @ v_HSV[:, : cached + end])
+    return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
+
+
+@torch.no_grad()
+def max_attention_logits(q_NHQ: Tensor, k_NHQ: Tensor, bounds: Sequence[int], scale: float) -> Tensor:
+    """Highest scaled q.k per head [H] over all visible pairs: what MuonClip compares with its threshold."""
+    highest = q_NHQ.new_full((q_NHQ.shape[1],), -torch.inf, dtype=torch.float32)
+    for first, last in itertools.pairwise(bounds):
+        k_HQS = k_NHQ[first:last].permute(1, 2, 0)
+        for start in range(first, last, _QUERY_TILE):
+            end = min(start + _QUERY_TILE, last)
+            scores = _scores(q_NHQ[start:end].transpose(0, 1), k_HQS[..., : end - first], scale)
+            scores = scores.masked_fill(_future(end - start, end - first, scores.device), -torch.inf)
+            highest = torch.maximum(highest, scores.amax((1, 2)).float())
+    return highest
+
+
+def _scores(q_HNQ: Tensor, k_HQS: Tensor, scale: float) -> Tensor:
+    nothing = q_HNQ.new_zeros(())
+    return torch.baddbmm(nothing, q_HNQ, k_HQS, beta=0, alpha=scale)
+
+
+def _future(num_queries: int, num_keys: int, device: torch.device) -> Tensor:
+    """True where a key comes after the query; the queries are the last of the keys' positions."""
+    return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).triu(num_keys - num_queries + 1)
+
+
+def _per_document(q_NHQ: Tensor, k_NHQ: Tensor, v_NHV: Tensor, bounds: Sequence[int], scale: float) -> Tensor:
+    q_HNQ, k_HNQ, v_HNV = (each.transpose(0, 1) for each in (q_NHQ, k_NHQ, v_NHV))
+    mixed = [
+        causal_attention(q_HNQ[:, first:last], k_HNQ[:, first:last], v_HNV[:, first:last], scale).transpose(0, 1)
+        for first, last in itertools.pairwise(bounds)
+    ]
+    return torch.cat(mixed)
+
+
+def _flash(q_NHQ: Tensor, k_NHQ: Tensor, v_NHV: Tensor, documents: PackedDocuments, scale: float) -> Tensor:
+    # CUDA's flash kernel wants equal widths and a multiple of 8 of them: pad with zeros, cut the answer.
+    value_width, width = v_NHV.shape[-1], q_NHQ.shape[-1]
+    padded = -(-max(width, value_width) // 8) * 8
+    q_NHQ, k_NHQ = (F.pad(each, (0, padded - width)) for each in (q_NHQ, k_NHQ))
+    mixed = varlen_attn(
+        q_NHQ,
+        k_NHQ,
+        F.pad(v_NHV, (0, padded - value_width)),
+        documents.offsets,
+        documents.offsets,
+        documents.longest,
+        documents.longest,
+        scale=scale,
+        window_size=(-1, 0),
+    )
+    assert isinstance(mixed, Tensor)
+    return mixed[..., :value_width]
