@@ -101,7 +101,7 @@ class ConsolePane(QWidget):
         self._console: RichJupyterWidget | None = None
         self._state = QLabel(START_TEXT, self)
         self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._state.setProperty("role", "dim")
+        self._state.setProperty("tone", "dim")
         begin = QPushButton("Start console", self)
         begin.clicked.connect(self.start)
         start_page = QWidget(self)
@@ -157,9 +157,9 @@ class ConsolePane(QWidget):
         color = self._theme.color
         self._console.set_default_style("linux" if self._theme.is_dark else "lightbg")
         self._console.syntax_style = "monokai" if self._theme.is_dark else "default"
-        self._console.font = self._theme.mono_font()
+        self._console.font = self._theme.mono()
         self._console.style_sheet += (
-            f"QPlainTextEdit, QTextEdit {{ background-color: {color('code_background').name()};"
+            f"QPlainTextEdit, QTextEdit {{ background-color: {color('code').name()};"
             f" color: {color('text').name()}; border: none; }}"
             f".in-prompt {{ color: {color('ok').name()}; }} .out-prompt {{ color: {color('accent').name()}; }}"
         )

@@ -117,20 +117,20 @@ def monaco_theme(theme: Theme) -> dict[str, Any]:
         return color.name()
 
     rules = {"keyword": "keyword", "string": "string", "number": "number", "type.identifier": "function",
-             "function": "function", "comment": "faint", "tag": "keyword", "attribute.name": "function",
-             "attribute.value": "string", "delimiter": "dim", "metatag": "faint"}
+             "function": "function", "comment": "comment", "tag": "tag", "attribute.name": "attribute",
+             "attribute.value": "string", "delimiter": "operator", "metatag": "comment"}
     return {
         "base": "vs-dark" if theme.is_dark else "vs",
         "inherit": True,
-        "rules": [{"token": token, "foreground": hex_of(role)[1:]} for token, role in rules.items()],
+        "rules": [{"token": token, "foreground": theme.syntax(role).name()[1:]} for token, role in rules.items()],
         "colors": {
-            "editor.background": hex_of("code_background"),
+            "editor.background": hex_of("code"),
             "editor.foreground": hex_of("text"),
             "editorLineNumber.foreground": hex_of("faint"),
             "editorLineNumber.activeForeground": hex_of("text"),
             "editor.selectionBackground": hex_of("accent_background"),
             "editor.lineHighlightBackground": hex_of("panel"),
-            "editor.lineHighlightBorder": hex_of("code_background"),
+            "editor.lineHighlightBorder": hex_of("code"),
             "editorCursor.foreground": hex_of("accent"),
             "editorWidget.background": hex_of("raised"),
             "editorWidget.border": hex_of("line"),

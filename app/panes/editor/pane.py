@@ -184,7 +184,7 @@ class EditorPane(QWidget):
         self._diff_bar.layout().addWidget(self._bar_button("Close diff", self._close_diff))
         self._empty = QLabel(EMPTY_TEXT, self)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._empty.setProperty("role", "dim")
+        self._empty.setProperty("tone", "dim")
         self._pages = QStackedWidget(self)
         self._pages.addWidget(self._empty)
         layout = QVBoxLayout(self)
@@ -197,7 +197,7 @@ class EditorPane(QWidget):
 
     def _bar(self) -> tuple[QWidget, QLabel]:
         bar = QWidget(self)
-        bar.setProperty("role", "notice")
+        bar.setProperty("surface", "panel")
         row = QHBoxLayout(bar)
         row.setContentsMargins(12, 6, 12, 6)
         label = QLabel(bar)
@@ -227,7 +227,7 @@ class EditorPane(QWidget):
             self._view.bridge.save_requested.connect(self.save)
             self._view.bridge.selection_moved.connect(self._selection_moved)
             self._pages.addWidget(self._view)
-            self._view.page().setBackgroundColor(self._theme.color("code_background"))
+            self._view.page().setBackgroundColor(self._theme.color("code"))
             self._view.start()
         return self._view
 
@@ -331,9 +331,9 @@ class EditorPane(QWidget):
     def _apply_theme(self) -> None:
         if self._view is None:
             return
-        self._view.page().setBackgroundColor(self._theme.color("code_background"))
+        self._view.page().setBackgroundColor(self._theme.color("code"))
         self._call("setTheme", monaco_theme(self._theme))
-        self._call("setFont", self._theme.mono_font().family(), 12)
+        self._call("setFont", self._theme.mono().family(), 12)
 
     @Slot(int)
     def _tab_changed(self, index: int) -> None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from engine.routing_stats import expert_load
 from engine.trace import RoutingTrace
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.models.experts import layer_routings
@@ -86,7 +87,7 @@ class InspectorPane(QWidget):
         empty = QLabel(EMPTY_TEXT, self)
         empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         empty.setWordWrap(True)
-        empty.setProperty("role", "dim")
+        empty.setProperty("tone", "dim")
         self._pages = QStackedWidget(self)
         self._pages.addWidget(empty)
         self._pages.addWidget(splitter)
@@ -110,7 +111,7 @@ class InspectorPane(QWidget):
         self._layer.currentIndexChanged.connect(self._show_trace_of_choice)
         self._phase.currentIndexChanged.connect(self._show_trace_of_choice)
         caption = QLabel("Coloured by the leading expert of", self)
-        caption.setProperty("role", "dim")
+        caption.setProperty("tone", "dim")
         row = QHBoxLayout()
         row.setSpacing(6)
         for widget in (caption, self._layer, self._phase):
@@ -120,7 +121,7 @@ class InspectorPane(QWidget):
 
     def _heat_column(self) -> QWidget:
         self._heat_caption = QLabel(self)
-        self._heat_caption.setProperty("role", "dim")
+        self._heat_caption.setProperty("tone", "dim")
         self._heat_caption.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self._heat_caption, 1)
@@ -134,13 +135,14 @@ class InspectorPane(QWidget):
     @Slot()
     def _apply_theme(self) -> None:
         color = self._theme.color
-        self.strip.setFont(self._theme.mono_font())
+        hues = [QColor(hue) for hue in self._theme.palette_values.expert_hues]
+        self.strip.setFont(self._theme.mono())
         self.strip.set_colors(
-            self._theme.expert_hues(), text=color("text"), faint=color("dim"), accent=color("accent"),
+            hues, text=color("text"), faint=color("dim"), accent=color("accent"),
             accent_background=color("accent_background"), neutral=color("raised"),
         )
         self.heat_map.set_colors(
-            self._theme.heat_stops(), label=color("faint"), outline=color("accent"), gap=color("panel")
+            [QColor(stop) for stop in self._theme.palette_values.heat_stops], label=color("faint"), outline=color("accent"), gap=color("panel")
         )
 
     def _fill_layers(self) -> None:

@@ -28,7 +28,7 @@ class TokenDetail(QWidget):
         self._heading.setFont(bold)
         self._note = QLabel(self)
         self._note.setWordWrap(True)
-        self._note.setProperty("role", "dim")
+        self._note.setProperty("tone", "dim")
         self._model = TokenRoutingModel(self)
         self._table = self._build_table()
         layout = QVBoxLayout(self)
