@@ -12,7 +12,7 @@ MAX_ENTRIES = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemEntry:
-    """One problem. `source` says who found it ("page", "edit", "network", "program"); line counts from 1, 0 is unknown."""
+    """One problem. `source` is who found it: page, edit, network or program. Lines count from 1; 0 is unknown."""
 
     severity: Literal["error", "warning"]
     source: str
