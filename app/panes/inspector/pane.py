@@ -141,9 +141,8 @@ class InspectorPane(QWidget):
             hues, text=color("text"), faint=color("dim"), accent=color("accent"),
             accent_background=color("accent_background"), neutral=color("raised"),
         )
-        self.heat_map.set_colors(
-            [QColor(stop) for stop in self._theme.palette_values.heat_stops], label=color("faint"), outline=color("accent"), gap=color("panel")
-        )
+        stops = [QColor(stop) for stop in self._theme.palette_values.heat_stops]
+        self.heat_map.set_colors(stops, label=color("faint"), outline=color("accent"), gap=color("panel"))
 
     def _fill_layers(self) -> None:
         layers = [] if self._trace is None else [f"layer {layer}" for layer in self._trace.layers]
