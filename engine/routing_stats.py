@@ -1,0 +1,116 @@
+"""Honest statistics of a RoutingTrace: usage, weight, evenness, margins, reuse, each with what chance would give.
+
+Every function takes `rows` (row numbers of the trace; None for all). Nothing here draws or knows a model.
+Standard library and numpy only.
+
+Legend: N tokens, L MoE layers, E experts per layer, K experts per token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.trace import RoutingTrace
+
+Rows = npt.NDArray[np.intp] | Sequence[int] | None
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChanceLoad:
+    """What uniform routing would give: the expected count of each expert and its standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+def _selected(array: npt.NDArray[np.generic], rows: Rows) -> npt.NDArray[np.generic]:
+    return array if rows is None else array[np.asarray(rows, dtype=np.intp)]
+
+
+def expert_load(trace: RoutingTrace, rows: Rows = None) -> npt.NDArray[np.int64]:
+    """Count how often each expert was chosen: [L,E]."""
+    ids = _selected(trace.ids, rows).astype(np.int64)
+    return _binned(trace, ids, None).astype(np.int64)
+
+
+def weight_sum(trace: RoutingTrace, rows: Rows = None) -> F64:
+    """Sum the weights each expert was given: [L,E].
+
+    Raises:
+        ValueError: the trace holds no weights.
+    """
+    if trace.weights is None:
+        raise ValueError('This trace was recorded without weights. Record it again with routing "ids" or "full".')
+    ids = _selected(trace.ids, rows).astype(np.int64)
+    return _binned(trace, ids, _selected(trace.weights, rows).astype(np.float64))
+
+
+def _binned(trace: RoutingTrace, ids_NLK: npt.NDArray[np.int64], values: F64 | None) -> F64:
+    num_layers = len(trace.layers)
+    cells = ids_NLK + (np.arange(num_layers) * trace.num_experts)[None, :, None]
+    counted = np.bincount(cells.ravel(), None if values is None else values.ravel(), num_layers * trace.num_experts)
+    return counted.reshape(num_layers, trace.num_experts).astype(np.float64)
+
+
+def chance_load(num_tokens: int, num_experts: int, top_k: int) -> ChanceLoad:
+    """Give the count an expert would have if every token chose K of E at random (binomial, p = K/E)."""
+    share = top_k / num_experts
+    return ChanceLoad(mean=num_tokens * share, deviation=float(np.sqrt(num_tokens * share * (1 - share))))
+
+
+def load_deviation(trace: RoutingTrace, rows: Rows = None) -> F64:
+    """Give each expert's load in standard deviations from chance: [L,E] (0 where chance has no spread)."""
+    load = expert_load(trace, rows)
+    num_tokens = int(_selected(trace.ids, rows).shape[0])
+    chance = chance_load(num_tokens, trace.num_experts, trace.top_k)
+    if chance.deviation == 0:
+        return np.zeros(load.shape)
+    return np.asarray((load - chance.mean) / chance.deviation, np.float64)
+
+
+def entropy(load_LE: npt.NDArray[np.generic]) -> F64:
+    """Give the evenness of each layer's load: Shannon entropy over log E, 1 = all alike, 0 = one expert: [L].
+
+    Layers without any load give 0.
+    """
+    load = load_LE.astype(np.float64)
+    totals = load.sum(axis=1, keepdims=True)
+    share = np.divide(load, totals, out=np.zeros_like(load), where=totals > 0)
+    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
+    num_experts = load.shape[1]
+    return -(share * logs).sum(axis=1) / np.log(num_experts) if num_experts > 1 else np.zeros(len(load))
+
+
+def margin_quantiles(trace: RoutingTrace, rows: Rows = None,
+                     quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> F64:
+    """Give quantiles of the margin of each layer: [L, len(quantiles)]; small margins are near ties.
+
+    Raises:
+        ValueError: the trace holds no margins, or no row is selected.
+    """
+    if trace.margin is None:
+        raise ValueError('This trace was recorded without margins. Record it again with routing "ids" or "full".')
+    margins = _selected(trace.margin, rows).astype(np.float64)
+    if len(margins) == 0:
+        raise ValueError("No tokens are selected. Select at least one.")
+    return np.quantile(margins, quantiles, axis=0).T
+
+
+def reuse(trace: RoutingTrace, rows: Rows = None) -> F64:
+    """Give, for each layer, how many of a token's K experts the next token used too, on average: [L].
+
+    Neighbours are neighbours in `rows`. Compare with `chance_reuse`.
+    """
+    ids = _selected(trace.ids, rows)
+    if len(ids) < 2:
+        return np.zeros(len(trace.layers))
+    same = ids[:-1, :, :, None] == ids[1:, :, None, :]
+    return np.asarray(same.sum(axis=(2, 3)).mean(axis=0), np.float64)
+
+
+def chance_reuse(num_experts: int, top_k: int) -> float:
+    """Give the overlap two random choices of K among E have on average: K*K/E."""
+    return top_k * top_k / num_experts

@@ -1,0 +1,367 @@
+"""RoutingTrace: which experts ran for which token, as values; its wire form and its file format.
+
+Row n of every array belongs to token n and is the routing of the forward pass *over* that token. A `.moetrace`
+file is a safetensors container (u16 and f16 tensors, JSON metadata): it opens without the model, here or with
+any safetensors reader. Statistics over a trace are in routing_stats.py. Standard library and numpy only.
+
+Legend: N tokens, L MoE layers, E experts per layer, K experts per token, C = 2K candidates.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Phase = Literal["prefill", "decode"]
+U16 = npt.NDArray[np.uint16]
+F16 = npt.NDArray[np.float16]
+
+FORMAT_VERSION = "1"
+_SHARES: tuple[str, ...] = ("ids", "weights", "margin", "shared", "candidates", "raw", "biased")
+_DTYPES: dict[str, Any] = {name: np.uint16 if name in ("ids", "candidates") else np.float16 for name in _SHARES}
+_SAFETENSORS_DTYPES: dict[str, Any] = {"U16": np.uint16, "F16": np.float16}
+_MAX_HEADER_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceToken:
+    """One token. `start`/`end` count code points of its message's text, None for template tokens.
+
+    `message` is the index of that message among the request's, None for the answer. `logprob` is natural
+    and None for prompt tokens.
+    """
+
+    id: int
+    text: str
+    phase: Phase
+    logprob: float | None = None
+    start: int | None = None
+    end: int | None = None
+    message: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingBlock:
+    """Routing of consecutive tokens: ids [N,L,K], weights [N,L,K], margin and shared [N,L], the rest [N,L,C].
+
+    `margin` is the biased score of the last chosen expert minus the first rejected one; `shared` the share
+    of the layer's output norm that the shared experts gave. The last three come in "full" mode only.
+    """
+
+    layers: tuple[int, ...]
+    ids: U16
+    weights: F16 | None = None
+    margin: F16 | None = None
+    shared: F16 | None = None
+    candidates: U16 | None = None
+    raw: F16 | None = None
+    biased: F16 | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Give the arrays that are there, by name."""
+        return {name: array for name in _SHARES if (array := getattr(self, name)) is not None}
+
+
+def concatenate(blocks: Sequence[RoutingBlock]) -> RoutingBlock:
+    """Join blocks of the same layers along the tokens; arrays that one of them lacks are left out."""
+    assert blocks
+    parts = [block.arrays() for block in blocks]
+    names = set(parts[0]).intersection(*parts[1:])
+    joined: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    return RoutingBlock(layers=blocks[0].layers, **joined)
+
+
+def slice_rows(block: RoutingBlock, start: int, end: int) -> RoutingBlock:
+    """Give the rows `start` to `end` of a block, as views."""
+    rows: dict[str, Any] = {name: array[start:end] for name, array in block.arrays().items()}
+    return RoutingBlock(layers=block.layers, **rows)
+
+
+def to_wire(phase: Phase, tokens: Sequence[TraceToken], block: RoutingBlock | None) -> dict[str, Any]:
+    """Encode tokens and their routing as the "expertarium" part of a stream chunk."""
+    assert block is None or len(block) == len(tokens)
+    wire: dict[str, Any] = {"phase": phase, "tokens": [_token_wire(token) for token in tokens]}
+    if block is not None:
+        arrays = {name: base64.b64encode(array.tobytes()).decode() for name, array in block.arrays().items()}
+        wire["routing"] = {"layers": list(block.layers), "top_k": block.ids.shape[2], **arrays}
+    return wire
+
+
+def _token_wire(token: TraceToken) -> dict[str, Any]:
+    wire: dict[str, Any] = {"id": token.id, "text": token.text, "logprob": token.logprob, "start": token.start,
+                            "end": token.end}
+    if token.message is not None:
+        wire["message"] = token.message
+    return wire
+
+
+def from_wire(chunk: Mapping[str, Any]) -> tuple[list[TraceToken], RoutingBlock | None]:
+    """Decode the "expertarium" part of a stream chunk.
+
+    Raises:
+        ValueError: a field is missing or an array has another size than its tokens need.
+    """
+    try:
+        phase = cast("Phase", chunk["phase"])
+        tokens = [TraceToken(id=wire["id"], text=wire["text"], phase=phase, logprob=wire.get("logprob"),
+                             start=wire.get("start"), end=wire.get("end"), message=wire.get("message"))
+                  for wire in chunk["tokens"]]
+        routing = chunk.get("routing")
+        return tokens, _block_from_wire(routing, len(tokens)) if routing else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"The routing part of a stream chunk can't be read ({error!r}). The server may speak "
+                         "another version; update both to the same release.") from error
+
+
+def _block_from_wire(routing: Mapping[str, Any], num_tokens: int) -> RoutingBlock:
+    layers = tuple(int(layer) for layer in routing["layers"])
+    arrays: dict[str, Any] = {}
+    for name in _SHARES:
+        if routing.get(name) is None:
+            continue
+        flat = np.frombuffer(base64.b64decode(routing[name], validate=True), dtype=_DTYPES[name])
+        cells = num_tokens * len(layers)
+        width = int(routing.get("top_k") or (flat.size // max(cells, 1)))
+        shape = _shape(name, num_tokens, len(layers), width)
+        if flat.size != int(np.prod(shape)):
+            raise ValueError(f"The routing array {name!r} has {flat.size} values where {shape} needs "
+                             f"{int(np.prod(shape))}. The server's answer is damaged; ask again.")
+        arrays[name] = flat.reshape(shape)
+    return RoutingBlock(layers=layers, **arrays)
+
+
+def _shape(name: str, tokens: int, layers: int, top_k: int) -> tuple[int, ...]:
+    if name in ("margin", "shared"):
+        return (tokens, layers)
+    return (tokens, layers, top_k if name in ("ids", "weights") else 2 * top_k)
+
+
+class RoutingTrace:
+    """A growing record of tokens and their routing.
+
+    Appending is amortised O(1) per token; arrays are read as views of the filled part. Attributes: `tokens`,
+    `layers` (absolute layer numbers), `num_experts`, `model` (card as the API gives it), `fingerprint`.
+    """
+
+    def __init__(self, *, num_experts: int, model: Mapping[str, Any] | None = None, fingerprint: str = "") -> None:
+        self.tokens: list[TraceToken] = []
+        self.layers: tuple[int, ...] = ()
+        self.num_experts = num_experts
+        self.model: dict[str, Any] = dict(model or {})
+        self.fingerprint = fingerprint
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._capacity = 0
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def top_k(self) -> int:
+        """Experts chosen per token; 0 while the trace is empty."""
+        return int(self._arrays["ids"].shape[2]) if "ids" in self._arrays else 0
+
+    @property
+    def ids(self) -> U16:
+        """Chosen experts [N,L,K], in order of falling score."""
+        found = self._view("ids")
+        return np.zeros((0, len(self.layers), 0), np.uint16) if found is None else found
+
+    @property
+    def weights(self) -> F16 | None:
+        """Weights of the chosen experts [N,L,K], or None when they were not recorded."""
+        return self._view("weights")
+
+    @property
+    def margin(self) -> F16 | None:
+        """Biased score of the last chosen expert minus the first rejected one [N,L], or None."""
+        return self._view("margin")
+
+    @property
+    def shared(self) -> F16 | None:
+        """Share of each layer's output norm that the shared experts gave [N,L], or None."""
+        return self._view("shared")
+
+    @property
+    def candidates(self) -> U16 | None:
+        """Best 2K experts by biased score [N,L,2K], or None outside "full" mode."""
+        return self._view("candidates")
+
+    @property
+    def raw(self) -> F16 | None:
+        """Scores of the candidates before the correction bias [N,L,2K], or None."""
+        return self._view("raw")
+
+    @property
+    def biased(self) -> F16 | None:
+        """Scores of the candidates with the correction bias [N,L,2K], or None."""
+        return self._view("biased")
+
+    def _view(self, name: str) -> npt.NDArray[Any] | None:
+        array = self._arrays.get(name)
+        return None if array is None else array[: len(self.tokens)]
+
+    def append(self, tokens: Sequence[TraceToken], block: RoutingBlock) -> None:
+        """Add tokens with their routing rows.
+
+        Raises:
+            ValueError: other layers or another top-k than the rows before (the model was changed), or an
+                expert number out of range.
+        """
+        assert len(tokens) == len(block)
+        if not tokens:
+            return
+        new = block.arrays()
+        if not self.tokens:
+            self.layers = block.layers
+            self._arrays = {name: np.empty((0, *array.shape[1:]), array.dtype) for name, array in new.items()}
+            self._capacity = 0
+        if block.layers != self.layers or new["ids"].shape[1:] != self._arrays["ids"].shape[1:]:
+            raise ValueError("The routing has another shape than the trace so far: the model was changed in "
+                             "between. Start a new trace.")
+        if int(new["ids"].max(initial=0)) >= self.num_experts:
+            raise ValueError(f"An expert number is beyond the {self.num_experts} experts of the trace's model. The "
+                             "trace or the server's answer is damaged; record it again.")
+        self._arrays = {name: array for name, array in self._arrays.items() if name in new}
+        filled = len(self.tokens)
+        self._grow(filled + len(tokens))
+        for name, array in self._arrays.items():
+            array[filled:filled + len(tokens)] = new[name]
+        self.tokens.extend(tokens)
+
+    def append_wire(self, chunk: Mapping[str, Any]) -> int:
+        """Add the tokens of a stream chunk that carries routing; give how many were added.
+
+        Raises:
+            ValueError: the chunk is damaged or comes from another model.
+        """
+        tokens, block = from_wire(chunk)
+        if block is None:
+            return 0
+        self.append(tokens, block)
+        return len(tokens)
+
+    def _grow(self, needed: int) -> None:
+        if needed <= self._capacity:
+            return
+        self._capacity = max(needed, 2 * self._capacity, 64)
+        for name, old in self._arrays.items():
+            grown = np.zeros((self._capacity, *old.shape[1:]), old.dtype)
+            grown[: len(self.tokens)] = old[: len(self.tokens)]
+            self._arrays[name] = grown
+
+    def rows_of(self, phase: Phase) -> npt.NDArray[np.intp]:
+        """Give the row numbers of a phase, for `take` and the statistics."""
+        return np.array([n for n, token in enumerate(self.tokens) if token.phase == phase], dtype=np.intp)
+
+    def take(self, rows: npt.NDArray[np.intp] | Sequence[int]) -> "RoutingTrace":
+        """Copy some rows into a trace of their own."""
+        index = np.asarray(rows, dtype=np.intp)
+        part = RoutingTrace(num_experts=self.num_experts, model=self.model, fingerprint=self.fingerprint)
+        part.layers = self.layers
+        part.tokens = [self.tokens[row] for row in index]
+        part._arrays = {name: array[: len(self.tokens)][index] for name, array in self._arrays.items()}
+        part._capacity = len(index)
+        return part
+
+    def block(self) -> RoutingBlock:
+        """Give all rows as one value, as views."""
+        arrays: dict[str, Any] = {name: self._view(name) for name in self._arrays}
+        return RoutingBlock(layers=self.layers, **{"ids": self.ids, **arrays})
+
+    def save(self, path: str | Path) -> None:
+        """Write a `.moetrace` file, atomically.
+
+        Raises:
+            OSError: the disk refuses; a file that was there stays as it was.
+        """
+        arrays = {name: np.ascontiguousarray(self._view(name)) for name in self._arrays}
+        metadata = {
+            "format": "moetrace", "version": FORMAT_VERSION, "fingerprint": self.fingerprint,
+            "layers": json.dumps(self.layers), "num_experts": str(self.num_experts), "model": json.dumps(self.model),
+            "tokens": json.dumps([{**_token_wire(token), "phase": token.phase} for token in self.tokens]),
+        }
+        _write_safetensors(Path(path), arrays, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RoutingTrace":
+        """Read a `.moetrace` file.
+
+        Raises:
+            OSError: the file can't be read.
+            ValueError: it is no trace, or it is damaged or cut off.
+        """
+        metadata, arrays = _read_safetensors(Path(path))
+        if metadata.get("format") != "moetrace":
+            raise ValueError(f"{path} is no routing trace: its metadata does not say so. Open a .moetrace file.")
+        try:
+            trace = cls(num_experts=int(metadata["num_experts"]), model=json.loads(metadata["model"]),
+                        fingerprint=metadata["fingerprint"])
+            tokens = [TraceToken(**token) for token in json.loads(metadata["tokens"])]
+            layers = tuple(json.loads(metadata["layers"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: its description can't be read ({error!r}). Save it again.") from error
+        _check_shapes(path, arrays, len(tokens), len(layers))
+        if tokens:
+            trace.append(tokens, RoutingBlock(layers=layers, **cast("dict[str, Any]", arrays)))
+        return trace
+
+
+def _check_shapes(path: str | Path, arrays: dict[str, npt.NDArray[Any]], tokens: int, layers: int) -> None:
+    top_k = arrays["ids"].shape[-1] if "ids" in arrays and arrays["ids"].ndim == 3 else 0
+    for name, array in arrays.items():
+        if name not in _DTYPES or array.dtype != _DTYPES[name] or array.shape != _shape(name, tokens, layers, top_k):
+            raise ValueError(f"{path} is damaged: the array {name!r} does not fit its tokens. Save the trace again.")
+    if tokens and "ids" not in arrays:
+        raise ValueError(f"{path} is damaged: it holds no expert numbers. Save the trace again.")
+
+
+def _write_safetensors(path: Path, arrays: dict[str, npt.NDArray[Any]], metadata: dict[str, str]) -> None:
+    header: dict[str, Any] = {"__metadata__": metadata}
+    offset = 0
+    names = {np.dtype(dtype): name for name, dtype in _SAFETENSORS_DTYPES.items()}
+    for name, array in arrays.items():
+        header[name] = {"dtype": names[array.dtype], "shape": list(array.shape),
+                        "data_offsets": [offset, offset + array.nbytes]}
+        offset += array.nbytes
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(len(encoded).to_bytes(8, "little"))
+            file.write(encoded)
+            for array in arrays.values():
+                file.write(array.tobytes())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    damaged = f"{path} is cut off or no trace file. Save the trace again or choose another file."
+    if len(data) < 8 or size > min(len(data) - 8, _MAX_HEADER_BYTES):
+        raise ValueError(damaged)
+    try:
+        header = json.loads(data[8:8 + size])
+        metadata = dict(header.pop("__metadata__", {}))
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for name, entry in header.items():
+            start, end = entry["data_offsets"]
+            if not 0 <= start <= end <= len(data) - 8 - size:
+                raise ValueError(damaged)
+            flat = np.frombuffer(data[8 + size + start:8 + size + end], dtype=_SAFETENSORS_DTYPES[entry["dtype"]])
+            arrays[name] = flat.reshape(entry["shape"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(damaged) from error
+    return metadata, arrays
