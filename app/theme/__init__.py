@@ -1,1 +1,1 @@
-"""Colours, fonts and icons, as data."""
+"""Colours, fonts, icons and the few styled controls every pane shares."""
