@@ -132,6 +132,10 @@ class TokenStrip(QAbstractScrollArea):
         y = MARGIN_PX + self._rows[index] * self._row_height() - self.verticalScrollBar().value()
         return QRect(self._lefts[index], y, self._widths[index], self._row_height() - GAP_PX)
 
+    def token_count(self) -> int:
+        """Return how many tokens are shown."""
+        return len(self._tokens)
+
     def token_at(self, position: QPoint) -> int:
         """Return the index of the token at a viewport position, or -1."""
         row = (position.y() + self.verticalScrollBar().value() - MARGIN_PX) // self._row_height()

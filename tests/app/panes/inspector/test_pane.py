@@ -1,0 +1,116 @@
+"""The inspector pane over a trace: live growth, token detail, heat map, and what a trace doesn't hold."""
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from app.panes.inspector import InspectorPane
+from app.theme.theme import Theme
+from engine.trace import Phase, RoutingBlock, RoutingTrace, TraceToken
+
+LAYERS = (1, 2, 3)
+EXPERTS, TOP_K = 8, 2
+
+
+def grow(trace: RoutingTrace, texts: list[str], phase: Phase, *, expert: int, with_weights: bool = True) -> None:
+    """Add tokens that all choose `expert` first and the next one second, in every layer."""
+    count = len(texts)
+    ids = np.empty((count, len(LAYERS), TOP_K), np.uint16)
+    ids[..., 0], ids[..., 1] = expert, (expert + 1) % EXPERTS
+    block = RoutingBlock(
+        layers=LAYERS,
+        ids=ids,
+        weights=np.tile(np.array([0.75, 0.25], np.float16), (count, len(LAYERS), 1)) if with_weights else None,
+        margin=np.full((count, len(LAYERS)), 0.125, np.float16) if with_weights else None,
+    )
+    tokens = [TraceToken(id=number, text=text, phase=phase, logprob=-0.5) for number, text in enumerate(texts)]
+    trace.append(tokens, block)
+
+
+@pytest.fixture
+def trace() -> RoutingTrace:
+    trace = RoutingTrace(num_experts=EXPERTS)
+    grow(trace, ["make", " it", " night"], "prefill", expert=0)
+    grow(trace, ["const", " sun", " =", " 0x", "ffb27a"], "decode", expert=4)
+    return trace
+
+
+@pytest.fixture
+def pane(qtbot: QtBot, qapp: QApplication) -> InspectorPane:
+    pane = InspectorPane(Theme(qapp, "dark"))
+    pane.resize(1200, 300)
+    qtbot.addWidget(pane)
+    pane.show()
+    return pane
+
+
+def click_token(qtbot: QtBot, pane: InspectorPane, position: int) -> None:
+    viewport = pane.strip.viewport()
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=pane.strip.token_rect(position).center())
+
+
+def detail_texts(pane: InspectorPane) -> list[list[str]]:
+    model = pane.detail.model()
+    return [[model.index(row, column).data() for column in range(5)] for row in range(model.rowCount())]
+
+
+def test_a_clicked_token_shows_its_experts_weights_and_margin_in_every_layer(
+    qtbot: QtBot, pane: InspectorPane, trace: RoutingTrace
+) -> None:
+    pane.set_trace(trace)
+    with qtbot.waitSignal(pane.tokens_selected) as selected:
+        click_token(qtbot, pane, 4)
+    assert selected.args == [7, 7]
+    assert "ffb27a" in pane.detail.heading()
+    assert detail_texts(pane) == [[str(layer), "4 · 5", "0.75 0.25", "0.125", "—"] for layer in LAYERS]
+
+
+def test_weights_that_a_trace_does_not_hold_are_absent_not_zero(qtbot: QtBot, pane: InspectorPane) -> None:
+    trace = RoutingTrace(num_experts=EXPERTS)
+    grow(trace, ["a", "b"], "decode", expert=2, with_weights=False)
+    pane.set_trace(trace)
+    click_token(qtbot, pane, 0)
+    assert detail_texts(pane)[0] == ["1", "2 · 3", "—", "—", "—"]
+
+
+def test_the_heat_map_counts_the_answer_and_then_the_selection(
+    qtbot: QtBot, pane: InspectorPane, trace: RoutingTrace
+) -> None:
+    pane.set_trace(trace)
+
+    def bright(expert: int) -> int:
+        where = pane.heat_map.cell_rect(0, expert).center().toPoint()
+        return pane.heat_map.grab().toImage().pixelColor(where).lightness()
+
+    assert bright(4) > bright(0)
+    pane.select_tokens(0, 1)
+    assert pane.strip.selection() == (0, 1)
+    assert bright(0) > bright(4)
+
+
+def test_tokens_that_stream_in_appear_and_keep_the_selection(
+    qtbot: QtBot, pane: InspectorPane, trace: RoutingTrace
+) -> None:
+    pane.set_trace(trace)
+    click_token(qtbot, pane, 1)
+    grow(trace, [" ;"] * 20, "decode", expert=6)
+    pane.trace_grew()
+    qtbot.waitUntil(lambda: pane.strip.token_count() == 25)
+    assert pane.strip.selection() == (1, 1)
+
+
+def test_choosing_an_expert_s_cell_underlines_its_tokens(
+    qtbot: QtBot, pane: InspectorPane, trace: RoutingTrace
+) -> None:
+    pane.set_trace(trace)
+    before = pane.strip.grab().toImage()
+    where = pane.heat_map.cell_rect(1, 5).center().toPoint()
+    qtbot.mouseClick(pane.heat_map, Qt.MouseButton.LeftButton, pos=where)
+    assert pane.strip.grab().toImage() != before
+
+
+def test_without_a_trace_it_says_what_to_do(pane: InspectorPane) -> None:
+    pane.set_trace(None)
+    assert not pane.strip.isVisible()
