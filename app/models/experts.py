@@ -16,6 +16,7 @@ COLUMN_HELP = (
     "Biased score of the last chosen expert minus the first rejected one: how close the choice was",
     "Share of the layer's output that the shared expert gave",
 )
+LEFT_COLUMNS = (1, 2)
 ABSENT = "—"
 
 
@@ -74,11 +75,11 @@ class TokenRoutingModel(QAbstractTableModel):
         if column == 1:
             return " · ".join(map(str, row.experts))
         if column == 2:
-            return ABSENT if row.weights is None else " ".join(f"{weight:.2f}" for weight in row.weights)
+            return ABSENT if row.weights is None else " ".join(f"{weight:.2f}".removeprefix("0") for weight in row.weights)
         value = row.margin if column == 3 else row.shared
         if value is None:
             return ABSENT
-        return f"{value:.3f}" if column == 3 else f"{value:.0%}"
+        return f"{value:.3f}".removeprefix("0") if column == 3 else f"{value:.0%}"
 
     # --- Qt overrides
 
@@ -97,7 +98,7 @@ class TokenRoutingModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(self._rows[index.row()], index.column())
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignLeft if index.column() == 1 else Qt.AlignmentFlag.AlignRight
+            side = Qt.AlignmentFlag.AlignLeft if index.column() in LEFT_COLUMNS else Qt.AlignmentFlag.AlignRight
             return side | Qt.AlignmentFlag.AlignVCenter
         return None
 
@@ -110,6 +111,6 @@ class TokenRoutingModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return COLUMN_HELP[section]
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignLeft if section == 1 else Qt.AlignmentFlag.AlignRight
+            side = Qt.AlignmentFlag.AlignLeft if section in LEFT_COLUMNS else Qt.AlignmentFlag.AlignRight
             return side | Qt.AlignmentFlag.AlignVCenter
         return None

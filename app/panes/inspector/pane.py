@@ -83,7 +83,8 @@ class InspectorPane(QWidget):
         for widget, stretch in ((self._strip_column(), 30), (self._heat_column(), 42), (self._detail_column(), 28)):
             splitter.addWidget(widget)
             splitter.setStretchFactor(splitter.count() - 1, stretch)
-        splitter.setSizes([300, 420, 280])
+        splitter.setSizes([330, 370, 300])
+        splitter.setHandleWidth(1)
         empty = QLabel(EMPTY_TEXT, self)
         empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         empty.setWordWrap(True)
@@ -123,6 +124,7 @@ class InspectorPane(QWidget):
         self._heat_caption = QLabel(self)
         self._heat_caption.setProperty("tone", "dim")
         self._heat_caption.setWordWrap(True)
+        self._heat_caption.setToolTip("Chance is what every expert would get if all were chosen equally often: top-k of all")
         row = QHBoxLayout()
         row.addWidget(self._heat_caption, 1)
         return _column(row, self.heat_map)
@@ -213,7 +215,7 @@ class InspectorPane(QWidget):
     def _caption(self, trace: RoutingTrace, selected: list[int], counted: list[int], chance: float) -> str:
         what = "selected" if selected else self._phase.currentText().replace(ALL, "prompt and answer")
         noun = "token" if len(counted) == 1 else "tokens"
-        baseline = f"chance {chance:.1%} (top {trace.ids.shape[2]} of {trace.num_experts})"
+        baseline = f"chance {chance:.1%}"
         return f"Layer × expert, share of {len(counted)} {what} {noun} · {baseline}"
 
     def _show_detail(self, trace: RoutingTrace, selected: list[int]) -> None:
@@ -272,6 +274,7 @@ class InspectorPane(QWidget):
 
 def _column(top: QHBoxLayout | None, body: QWidget) -> QWidget:
     column = QWidget()
+    column.setProperty("surface", "panel")
     layout = QVBoxLayout(column)
     layout.setContentsMargins(12, 8, 12, 8)
     layout.setSpacing(8)

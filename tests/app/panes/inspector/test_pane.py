@@ -64,7 +64,7 @@ def test_a_clicked_token_shows_its_experts_weights_and_margin_in_every_layer(
         click_token(qtbot, pane, 4)
     assert selected.args == [7, 7]
     assert "ffb27a" in pane.detail.heading()
-    assert detail_texts(pane) == [[str(layer), "4 · 5", "0.75 0.25", "0.125", "—"] for layer in LAYERS]
+    assert detail_texts(pane) == [[str(layer), "4 · 5", ".75 .25", ".125", "—"] for layer in LAYERS]
 
 
 def test_weights_that_a_trace_does_not_hold_are_absent_not_zero(qtbot: QtBot, pane: InspectorPane) -> None:
