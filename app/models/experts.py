@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from engine.trace import RoutingTrace
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from engine.trace import RoutingTrace
 
 ModelIndex = QModelIndex | QPersistentModelIndex
 
@@ -75,7 +76,8 @@ class TokenRoutingModel(QAbstractTableModel):
         if column == 1:
             return " · ".join(map(str, row.experts))
         if column == 2:
-            return ABSENT if row.weights is None else " ".join(f"{weight:.2f}".removeprefix("0") for weight in row.weights)
+            weights = row.weights or ()
+            return " ".join(f"{weight:.2f}".removeprefix("0") for weight in weights) or ABSENT
         value = row.margin if column == 3 else row.shared
         if value is None:
             return ABSENT

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from engine.routing_stats import expert_load
-from engine.trace import RoutingTrace
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSplitter, QStackedWidget, QVBoxLayout, QWidget
@@ -15,6 +13,8 @@ from app.panes.inspector.heat_map import HeatMap
 from app.panes.inspector.token_detail import TokenDetail
 from app.panes.inspector.token_strip import StripToken, TokenStrip, visible_text
 from app.theme.theme import Theme
+from engine.routing_stats import expert_load
+from engine.trace import RoutingTrace
 
 REFRESH_MS = 66
 EMPTY_TEXT = (
@@ -83,7 +83,7 @@ class InspectorPane(QWidget):
         for widget, stretch in ((self._strip_column(), 30), (self._heat_column(), 42), (self._detail_column(), 28)):
             splitter.addWidget(widget)
             splitter.setStretchFactor(splitter.count() - 1, stretch)
-        splitter.setSizes([330, 370, 300])
+        splitter.setSizes([330, 320, 350])
         splitter.setHandleWidth(1)
         empty = QLabel(EMPTY_TEXT, self)
         empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -124,7 +124,7 @@ class InspectorPane(QWidget):
         self._heat_caption = QLabel(self)
         self._heat_caption.setProperty("tone", "dim")
         self._heat_caption.setWordWrap(True)
-        self._heat_caption.setToolTip("Chance is what every expert would get if all were chosen equally often: top-k of all")
+        self._heat_caption.setToolTip("Chance: the share every expert would have if all were chosen equally often")
         row = QHBoxLayout()
         row.addWidget(self._heat_caption, 1)
         return _column(row, self.heat_map)
@@ -209,10 +209,10 @@ class InspectorPane(QWidget):
         maximum = 1.0 if len(counted) == 1 else max(float(share.max(initial=0.0)), 2 * chance)
         self.heat_map.set_values(share, list(trace.layers), maximum=maximum)
         self._counted, self._share, self._chance = counted, share, chance
-        self._heat_caption.setText(self._caption(trace, selected, counted, chance))
+        self._heat_caption.setText(self._caption(selected, counted, chance))
         self._show_detail(trace, selected)
 
-    def _caption(self, trace: RoutingTrace, selected: list[int], counted: list[int], chance: float) -> str:
+    def _caption(self, selected: list[int], counted: list[int], chance: float) -> str:
         what = "selected" if selected else self._phase.currentText().replace(ALL, "prompt and answer")
         noun = "token" if len(counted) == 1 else "tokens"
         baseline = f"chance {chance:.1%}"
