@@ -6,7 +6,7 @@ The Python side holds the truth; the editor's page only sends changes. Not here:
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -80,7 +80,7 @@ class Documents:
         self._open: dict[str, Document] = {}
         self._restore()
 
-    def __iter__(self) -> Iterable[Document]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Document]:
         return iter(self._open.values())
 
     def __contains__(self, path: str) -> bool:

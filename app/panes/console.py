@@ -34,6 +34,9 @@ class ConsolePane(QWidget):
         self._manager: QtKernelManager | None = None
         self._waiting: list[str] = []
         self._ready = False
+        self._console: RichJupyterWidget | None = None
+        self._state = QLabel(START_TEXT, self)
+        self._pages = QStackedWidget(self)
         self._build()
         theme.theme_changed.connect(self._apply_theme)
 
@@ -98,8 +101,6 @@ class ConsolePane(QWidget):
             QTimer.singleShot(0, self, self._prepare)
 
     def _build(self) -> None:
-        self._console: RichJupyterWidget | None = None
-        self._state = QLabel(START_TEXT, self)
         self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._state.setProperty("tone", "dim")
         begin = QPushButton("Start console", self)
@@ -110,7 +111,6 @@ class ConsolePane(QWidget):
         column.addWidget(self._state)
         column.addWidget(begin, 0, Qt.AlignmentFlag.AlignCenter)
         column.addStretch(1)
-        self._pages = QStackedWidget(self)
         self._pages.addWidget(start_page)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -157,12 +157,12 @@ class EditorPane(QWidget):
         self._call("select", *units)
 
     @Slot()
-    def find(self) -> None:
+    def open_find(self) -> None:
         """Open find."""
         self._call("run", "actions.find")
 
     @Slot()
-    def replace(self) -> None:
+    def open_replace(self) -> None:
         """Open find and replace."""
         self._call("run", "editor.action.startFindReplaceAction")
 
@@ -177,11 +177,10 @@ class EditorPane(QWidget):
         self._tabs.setExpanding(False)
         self._tabs.currentChanged.connect(self._tab_changed)
         self._tabs.tabCloseRequested.connect(self._close_tab)
-        self._conflict_bar, self._conflict_label = self._bar()
-        for text, slot in (("Keep mine", self._keep_mine), ("Take the disk's", self._take_disk)):
-            self._conflict_bar.layout().addWidget(self._bar_button(text, slot))
-        self._diff_bar, self._diff_bar_label = self._bar()
-        self._diff_bar.layout().addWidget(self._bar_button("Close diff", self._close_diff))
+        self._conflict_bar, self._conflict_label = self._bar(
+            self._bar_button("Keep mine", self._keep_mine), self._bar_button("Take the disk's", self._take_disk)
+        )
+        self._diff_bar, self._diff_bar_label = self._bar(self._bar_button("Close diff", self._close_diff))
         self._empty = QLabel(EMPTY_TEXT, self)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setProperty("tone", "dim")
@@ -195,7 +194,7 @@ class EditorPane(QWidget):
         layout.addWidget(self._pages, 1)
         self._tabs.hide()
 
-    def _bar(self) -> tuple[QWidget, QLabel]:
+    def _bar(self, *buttons: QPushButton) -> tuple[QWidget, QLabel]:
         bar = QWidget(self)
         bar.setProperty("surface", "panel")
         row = QHBoxLayout(bar)
@@ -203,6 +202,8 @@ class EditorPane(QWidget):
         label = QLabel(bar)
         label.setWordWrap(True)
         row.addWidget(label, 1)
+        for button in buttons:
+            row.addWidget(button)
         bar.hide()
         return bar, label
 
