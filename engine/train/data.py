@@ -1,0 +1,114 @@
+"""From corpus samples to batches: token ids, loss weights, and documents packed without padding.
+
+The corpus gives conversations with character spans; this turns them into `Document`s and fills `Batch`es of a token budget.
+A batch is a function of (seed, first sample index), so training resumes from one integer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from engine.train.corpus import Sample
+from engine.train.kernels import Segment
+from engine.train.network import Batch
+
+PROMPT_WEIGHT = 0.05   # requests are worth little loss: just enough to learn how people write
+ATTRIBUTE_WEIGHT = 4.0  # characters that depend on what was asked, the understood line among them
+MASKED_TOKENS = 256    # documents up to half of this share an attention segment of this length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One conversation as the model sees it: ids [n] and the loss weight of predicting each id [n]."""
+
+    ids: np.ndarray
+    weights: np.ndarray
+    kind: str
+    type: str
+
+
+def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
+    """Chat layout of a sample: earlier turns and headers at the prompt's weight, the answer at its own."""
+    ids: list[int] = []
+    for message in sample.messages:
+        role = message["role"]
+        text = f"<|im_{role}|>{role}<|im_middle|>{message['content']}<|im_end|>"
+        ids += tokenizer.encode(text, add_special_tokens=False).ids
+    ids += tokenizer.encode("<|im_assistant|>assistant<|im_middle|>", add_special_tokens=False).ids
+    weights = [PROMPT_WEIGHT] * len(ids)
+    encoding = tokenizer.encode(sample.answer, add_special_tokens=False)
+    ids += encoding.ids
+    weights += _answer_weights(encoding.offsets, sample.spans)
+    if sample.ends:
+        ids += tokenizer.encode("<|im_end|>", add_special_tokens=False).ids
+        weights.append(1.0)
+    return Document(ids=np.array(ids, np.int64), weights=np.array(weights, np.float32), kind=sample.kind,
+                    type=sample.type)
+
+
+def _answer_weights(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[float]:
+    """ATTRIBUTE_WEIGHT for tokens that overlap a span, 1 for the others; both lists are in order."""
+    weights, index = [], 0
+    for start, stop in offsets:
+        while index < len(spans) and spans[index][1] <= start:
+            index += 1
+        inside = index < len(spans) and spans[index][0] < stop
+        weights.append(ATTRIBUTE_WEIGHT if inside else 1.0)
+    return weights
+
+
+def pack(documents: Sequence[Document], device: torch.device, dtype: torch.dtype) -> Batch:
+    """Lay documents one behind another; short ones share masked segments, long ones have their own."""
+    short = [document for document in documents if len(document.ids) - 1 <= MASKED_TOKENS // 2]
+    long = [document for document in documents if len(document.ids) - 1 > MASKED_TOKENS // 2]
+    groups: list[list[Document]] = [[document] for document in long]
+    room = 0
+    for document in short:
+        length = len(document.ids) - 1
+        if length > room:
+            groups.append([])
+            room = MASKED_TOKENS
+        groups[-1].append(document)
+        room -= length
+    ordered = [document for group in groups for document in group]
+    segments, start = [], 0
+    for group in groups:
+        lengths = [len(document.ids) - 1 for document in group]
+        mask = block_mask(lengths, dtype).to(device) if len(group) > 1 else None
+        segments.append(Segment(start, start + sum(lengths), mask))
+        start += sum(lengths)
+    positions = np.concatenate([np.arange(len(document.ids) - 1) for document in ordered])
+    return Batch(
+        tokens_T=torch.from_numpy(np.concatenate([document.ids[:-1] for document in ordered])).to(device),
+        targets_T=torch.from_numpy(np.concatenate([document.ids[1:] for document in ordered])).to(device),
+        positions_T=torch.from_numpy(positions).to(device),
+        weights_T=torch.from_numpy(np.concatenate([document.weights[1:] for document in ordered])).to(device),
+        segments=segments,
+    )
+
+
+def block_mask(lengths: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Additive mask [L, L] that is causal within each of several documents and closed between them."""
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    position = torch.arange(len(owner))
+    open_LL = (owner[:, None] == owner[None, :]) & (position[:, None] >= position[None, :])
+    return torch.zeros(open_LL.shape, dtype=dtype).masked_fill_(~open_LL, -torch.inf)
+
+
+def fill(draw: Callable[[int], Document], index: int, budget: int, max_tokens: int) -> tuple[list[Document], int]:
+    """Documents from `index` on that fit the budget, and the next index; ones longer than max_tokens are passed over."""
+    documents: list[Document] = []
+    total = 0
+    while True:
+        document = draw(index)
+        length = len(document.ids) - 1
+        if length <= min(max_tokens, budget):
+            if total + length > budget:
+                return documents, index
+            documents.append(document)
+            total += length
+        index += 1

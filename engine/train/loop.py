@@ -1,0 +1,170 @@
+"""The training loop: batches in, weights out, resumable after being killed at any step.
+
+One `Trainer` owns the float32 masters, the optimiser, the compute network and the position in the data. The state is one file,
+replaced atomically. What a step trains on comes from a `Draw`; where the corpus is and what it mixes is not known here.
+"""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from engine.train.data import Document, fill, pack
+from engine.train.muon_clip import MuonClip, balance, clip_heads
+from engine.train.network import Network, Shape, initial_masters, weight_table
+from engine.train.plan import Plan, context_tokens, rate_factor
+
+Draw = Callable[[int, float], Document]  # (sample index, progress 0..1) -> document
+
+
+@dataclass(slots=True, kw_only=True)
+class Position:
+    """How far a run has come: optimiser steps, next sample, tokens seen, seconds spent training."""
+
+    step: int = 0
+    sample: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one step did. loss is the weighted mean; answer_loss the plain one over answer tokens, both in nats."""
+
+    loss: float
+    answer_loss: float
+    by_type: dict[str, float]
+    tokens: int
+    top_logit: float
+    clipped: int
+    load: list[float]
+
+
+class Trainer:
+    """Everything that changes during training, with `step`, `save` and `resume`."""
+
+    def __init__(self, plan: Plan, config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> None:
+        self.plan, self.device, self.dtype = plan, device, dtype
+        self.shape = Shape.from_config(config)
+        self.position = Position()
+        masters = initial_masters(self.shape, plan.seed)
+        self.masters = {name: master.to(device) for name, master in masters.items()}
+        self.biases_LE = torch.zeros(self.shape.layers, self.shape.experts, device=device)
+        self.optimizer = MuonClip(weight_table(self.shape), self.masters, plan.rates)
+        self.network = Network(self.shape, self.masters, self.biases_LE, dtype)
+
+    def step(self, draw: Draw, progress: float) -> StepReport:
+        """One optimiser step on the next samples."""
+        documents, next_sample = fill(
+            lambda index: draw(index, progress), self.position.sample, self.plan.batch_tokens, context_tokens(progress))
+        batch = pack(documents, self.device, self.dtype)
+        loss, row_loss_T = self.network.loss(batch)
+        loss.backward()
+        weights = self.network.weights
+        self.optimizer.step({name: weight.grad for name, weight in weights.items()},
+                            self.plan.lr * rate_factor(self.position.step, progress))
+        top_LH = self.network.top_logits_LH
+        clipped = clip_heads(self.masters, self.shape, top_LH, self.plan.tau)
+        sparse = slice(self.shape.dense_layers, None)
+        balance(self.biases_LE[sparse], self.network.counts_LE[sparse], self.plan.gamma * (1 - progress))
+        self._refresh()
+        self.position.step += 1
+        self.position.sample = next_sample
+        self.position.tokens += len(batch.tokens_T)
+        counts = self.network.counts_LE[sparse]
+        answers = batch.weights_T >= 1
+        return StepReport(
+            loss=float(loss), answer_loss=float(row_loss_T[answers].mean()), by_type=dict(_by_type(documents)),
+            tokens=len(batch.tokens_T), top_logit=float(top_LH.max()), clipped=clipped,
+            load=[round(float(value), 2) for value in counts.amax(1) / counts.mean(1)],
+        )
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        """Copy the masters into the compute weights and drop the gradients."""
+        for name, weight in self.network.weights.items():
+            weight.copy_(self.masters[name])
+            weight.grad = None
+
+    def save(self, path: Path) -> None:
+        """Write the whole state beside `path` and put it in place atomically."""
+        tensors = {f"w.{name}": tensor for name, tensor in self.masters.items()}
+        tensors |= {f"o.{name}": tensor for name, tensor in self.optimizer.state.items()}
+        tensors["biases"] = self.biases_LE
+        position = self.position
+        meta = {"step": position.step, "sample": position.sample, "tokens": position.tokens,
+                "seconds": position.seconds, "optimizer_steps": self.optimizer.steps}
+        temporary = path.with_name(path.name + ".new")
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary,
+                  metadata={"position": json.dumps(meta)})
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+
+    @torch.no_grad()
+    def resume(self, path: Path) -> None:
+        """Continue from a saved state. Raises ValueError when it is of another model."""
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads(file.metadata()["position"])
+            for name, master in self.masters.items():
+                saved = file.get_tensor(f"w.{name}")
+                if saved.shape != master.shape:
+                    raise ValueError(f"{path} holds {name} as {list(saved.shape)}, this model needs "
+                                     f"{list(master.shape)}: it is of another model. Give another --folder.")
+                master.copy_(saved)
+            for name, tensor in self.optimizer.state.items():
+                tensor.copy_(file.get_tensor(f"o.{name}"))
+            self.biases_LE.copy_(file.get_tensor("biases"))
+        self.optimizer.steps = meta.pop("optimizer_steps")
+        self.position = Position(**meta)
+        self._refresh()
+
+
+def _by_type(documents: list[Document]) -> Counter[str]:
+    """Documents per sample type."""
+    return Counter(document.type for document in documents)
+
+
+def run(trainer: Trainer, draw: Draw) -> None:
+    """Train until the plan's minutes are used up, saving on the way and at the end."""
+    plan, position = trainer.plan, trainer.position
+    budget_s = plan.minutes * 60
+    saved_at = started = time.monotonic()
+    before = position.seconds
+    tokens_before = position.tokens
+    while position.seconds < budget_s:
+        report = trainer.step(draw, position.seconds / budget_s)
+        now = time.monotonic()
+        position.seconds = before + now - started
+        if position.step % plan.report_steps == 0:
+            speed = (position.tokens - tokens_before) / (now - started)
+            _write_report(plan, position, report, speed, budget_s)
+        if now - saved_at > plan.checkpoint_seconds:
+            trainer.save(plan.checkpoint)
+            saved_at = now
+    trainer.save(plan.checkpoint)
+
+
+def _write_report(plan: Plan, position: Position, report: StepReport, speed: float, budget_s: float) -> None:
+    """One metrics line, and the progress line on stderr."""
+    line = {"step": position.step, "tokens": position.tokens, "seconds": round(position.seconds, 1),
+            "loss": round(report.loss, 4), "answer_loss": round(report.answer_loss, 4), "tokens_per_s": round(speed),
+            "top_logit": round(report.top_logit, 2), "heads_clipped": report.clipped, "load": report.load,
+            "documents": report.by_type}
+    with plan.metrics.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    left_min = max(0.0, budget_s - position.seconds) / 60
+    sys.stderr.write(
+        f"step {position.step}  {position.tokens / 1e6:.2f}M tokens  loss {report.loss:.3f}  "
+        f"answers {report.answer_loss:.3f}  {speed:.0f} tok/s  logit {report.top_logit:.0f}  "
+        f"clipped {report.clipped}  load {max(report.load):.1f}  {left_min:.0f} min left\n")
+    sys.stderr.flush()
