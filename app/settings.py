@@ -67,7 +67,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(key="top_p", kind="number", default=0.95, minimum=0.01, maximum=1, text="Top-p (probability kept)"),
     Setting(key="seed", kind="whole", default=-1, minimum=-1, maximum=2**31 - 1, text="Seed (-1 = always a new one)"),
     Setting(
-        key="max_tokens", kind="whole", default=0, minimum=0, maximum=1_000_000, text="Longest answer, in tokens (0 = all)"
+        key="max_tokens", kind="whole", default=0, minimum=0, maximum=1_000_000, text="Longest answer, tokens (0: all)"
     ),
     Setting(key="system_prompt", kind="text", default="", text="System prompt of new conversations"),
     Setting(
