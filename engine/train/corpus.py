@@ -1,0 +1,281 @@
+"""Samples to train and evaluate on, made from the data under resources/corpus.
+
+`Corpus(folder, seed, split).sample(index)` is a function of its arguments alone. Sample types, whose shares are
+in mixture.toml: `create` (a request, answered by a program), `understood` (the same, cut off after the program's
+first line: cheap practice in reading requests), `edit` (a change to a program, answered by an edit block),
+`switch` (a new program asked for while another is there), `chat` and `decline` (from chat.toml, outside.toml).
+
+The split: a wording (a prompt of a kind file, a frame of an edit, a line of chat.toml or outside.toml) and a
+combination of two or more settings is for training or held out by its hash. A training sample has neither a held-out
+wording nor a held-out combination; a held-out sample has a held-out wording and, where it asks for two things or more,
+a held-out combination.
+"""
+
+import hashlib
+import random
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.train.edit_blocks import Part, diff_parts
+from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
+from engine.train.phrasing import EDIT_FRAMES, Request, compose_edit, compose_request, join_words, with_typo
+
+CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
+HELD_OUT_SHARE = 0.12
+SAMPLE_TYPES = ("create", "understood", "edit", "switch", "chat", "decline")
+_FENCE = "```html index.html\n"
+_EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
+
+Split = Literal["train", "held_out"]
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One conversation that ends with the model's answer.
+
+    `messages` are the turns before the answer; `spans` are character ranges of `answer` that depend on what was asked;
+    `ends` says whether the end token follows; `asked` are the settings this request names; `program` is the
+    whole program after the answer ("" where there is none) and `before` the one it started from.
+    """
+
+    type: str
+    kind: str
+    messages: tuple[Message, ...]
+    answer: str
+    spans: tuple[Span, ...]
+    ends: bool
+    asked: Mapping[str, Setting]
+    settings: Mapping[str, Setting]
+    templates: tuple[str, ...]
+    program: str = ""
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """A program of a kind: its settings, and which of them somebody asked for."""
+
+    kind: Kind
+    settings: Mapping[str, Setting]
+    listed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Talk:
+    """A group of requests that share their answers."""
+
+    name: str
+    prompts: tuple[str, ...]
+    answers: tuple[str, ...]
+    slots: Mapping[str, tuple[str, ...]]
+
+
+class Corpus:
+    """An endless, repeatable source of samples; `stage` names a table of mixture.toml."""
+
+    def __init__(self, seed: int, split: Split, *, stage: str = "full", folder: Path = CORPUS_FOLDER) -> None:
+        self.kinds = load_kinds(folder)
+        mixture = tomllib.loads((folder / "mixture.toml").read_text("utf-8"))
+        if stage not in mixture["stages"]:
+            raise ValueError(f"mixture.toml has no stage {stage!r}; it has {', '.join(mixture['stages'])}.")
+        self._seed = seed
+        self._split: Split = split
+        self._types = {name: float(share) for name, share in mixture["stages"][stage].items() if share}
+        self._kind_weights = [float(mixture["kinds"].get(name, 1.0)) for name in self.kinds]
+        self._talks = {"chat": _load_talks(folder / "chat.toml"), "decline": _load_talks(folder / "outside.toml")}
+
+    def sample(self, index: int) -> Sample:
+        """The sample at `index`, always the same one."""
+        rng = random.Random(f"{self._seed}/{self._split}/{index}")  # noqa: S311
+        chosen = rng.choices(list(self._types), list(self._types.values()))[0]
+        return self.sample_of(chosen, rng)
+
+    def sample_of(self, sample_type: str, rng: random.Random, kind: str | None = None) -> Sample:
+        """A sample of one type, and of one kind if that is given."""
+        if sample_type in self._talks:
+            return self._talk(sample_type, rng)
+        chosen = self.kinds[kind] if kind else rng.choices(list(self.kinds.values()), self._kind_weights)[0]
+        if sample_type == "create":
+            return self._create(chosen, rng, cut=False)
+        if sample_type == "understood":
+            return self._create(chosen, rng, cut=True)
+        if sample_type == "edit":
+            return self._edit(chosen, rng)
+        assert sample_type == "switch", sample_type
+        return self._switch(chosen, rng)
+
+    def _mine(self, wording: str) -> bool:
+        return is_held_out(wording) == (self._split == "held_out")
+
+    def _pick(self, wordings: Sequence[str], prefix: str, rng: random.Random) -> str:
+        """One of the wordings on this corpus's side of the split; any, where none is."""
+        mine = [wording for wording in wordings if self._mine(f"{prefix}/{wording}")]
+        return rng.choice(mine or list(wordings))
+
+    def _asked(self, kind: Kind, rng: random.Random) -> dict[str, Setting]:
+        """Settings a request names, as a combination on this side of the split."""
+        while True:
+            most = len(kind.attributes)
+            count = min(most, rng.choices((0, 1, 2, 3, 4, 5, 6), (6, 24, 26, 20, 13, 7, 4))[0])
+            names = rng.sample(list(kind.attributes), count)
+            asked = {name: random_setting(kind.attributes[name], rng) for name in kind.attributes if name in names}
+            asked = {name: value for name, value in asked.items() if _sayable(kind.attributes[name], value)}
+            if len(asked) < 2 or self._mine(combination(kind.name, asked)):
+                return asked
+
+    def _request(self, kind: Kind, asked: Mapping[str, Setting], rng: random.Random) -> Request:
+        return compose_request(kind, self._pick(kind.prompts, kind.name, rng), asked, rng)
+
+    def _create(self, kind: Kind, rng: random.Random, *, cut: bool) -> Sample:
+        asked = self._asked(kind, rng)
+        request = self._request(kind, asked, rng)
+        return _answered("understood" if cut else "create", _state(kind, asked), request, asked, (_user(request.text),), rng, cut=cut)
+
+    def _switch(self, kind: Kind, rng: random.Random) -> Sample:
+        """Another program is asked for while one is there: the whole file is written anew."""
+        other = rng.choice([other for other in self.kinds.values() if other is not kind] or [kind])
+        before = _render(_state(other, self._asked(other, rng)))[0]
+        asked = self._asked(kind, rng)
+        request = self._request(kind, asked, rng)
+        text = rng.choice(("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")).replace("{r}", request.text)
+        sample = _answered("switch", _state(kind, asked), request, asked, (_user(in_context(before, text)),), rng, before=before)
+        return sample
+
+    def _edit(self, kind: Kind, rng: random.Random) -> Sample:
+        first = self._asked(kind, rng)
+        old = _state(kind, first)
+        changes = self._changes(old, rng)
+        settings = {**old.settings, **changes}
+        new = _State(kind=kind, settings=settings, listed=(old.listed | set(changes)))
+        before, _ = _render(old)
+        after, spans = _render(new)
+        request = compose_edit(kind, self._pick(EDIT_FRAMES, "edit", rng), changes, rng)
+        says = [kind.attributes[name].say(value) for name, value in changes.items()]
+        head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n```edit index.html\n"
+        answer, marked = _edit_answer(head, diff_parts(before, after))
+        messages = (_user(in_context(before, request.text)),)
+        if rng.random() < 0.5:
+            earlier = self._request(kind, first, rng)
+            messages = (_user(earlier.text), _assistant(f"{rng.choice(kind.answers)}\n\n[index.html]"), *messages)
+        del spans
+        return Sample(type="edit", kind=kind.name, messages=messages, answer=answer, spans=marked, ends=True, asked=changes, settings=settings,
+                      templates=request.templates, program=after, before=before)
+
+    def _changes(self, old: _State, rng: random.Random) -> dict[str, Setting]:
+        """One to three settings that differ from the program's, which can be ordered and change its code."""
+        attributes = old.kind.attributes
+        while True:
+            names = rng.sample(list(attributes), min(len(attributes), rng.choices((1, 2, 3), (6, 3, 1))[0]))
+            changes = {name: random_setting(attributes[name], rng, off_rate=0.5) for name in attributes if name in names}
+            fit = all(value != old.settings[name] and _orderable(attributes[name], value) for name, value in changes.items())
+            if fit and (len(changes) < 2 or self._mine(combination(f"edit {old.kind.name}", changes))):
+                return changes
+
+    def _talk(self, sample_type: str, rng: random.Random) -> Sample:
+        talks = [(talk, [prompt for prompt in talk.prompts if self._mine(f"{talk.name}/{prompt}")]) for talk in self._talks[sample_type]]
+        talk, prompts = rng.choice([(talk, prompts) for talk, prompts in talks if prompts])
+        template = rng.choice(prompts)
+        text = template
+        for slot, words in talk.slots.items():
+            while "{" + slot + "}" in text:
+                text = text.replace("{" + slot + "}", rng.choice(words), 1)
+        text = text[0].upper() + text[1:] if rng.random() < 0.5 else text
+        text = with_typo(text, rng) if rng.random() < 0.1 else text
+        messages: tuple[Message, ...] = (_user(text),)
+        if rng.random() < 0.3:
+            messages = self._with_program(text, rng)
+        return Sample(type=sample_type, kind=talk.name, messages=messages, answer=rng.choice(talk.answers), spans=(), ends=True, asked={},
+                      settings={}, templates=(f"{talk.name}/{template}",))
+
+    def _with_program(self, text: str, rng: random.Random) -> tuple[Message, ...]:
+        """The same words said while a program is there."""
+        kind = rng.choice(list(self.kinds.values()))
+        asked = self._asked(kind, rng)
+        request = self._request(kind, asked, rng)
+        return (_user(request.text), _assistant(f"{rng.choice(kind.answers)}\n\n[index.html]"),
+                _user(in_context(_render(_state(kind, asked))[0], text)))
+
+
+def is_held_out(wording: str) -> bool:
+    """Whether a template or combination of settings is kept from training."""
+    return int.from_bytes(hashlib.sha256(wording.encode()).digest()[:4], "big") < HELD_OUT_SHARE * 2**32
+
+
+def combination(kind: str, asked: Mapping[str, Setting]) -> str:
+    """A set of settings as one text, whatever their order."""
+    return kind + "|" + "|".join(f"{name}={asked[name]}" for name in sorted(asked))
+
+
+def random_setting(attribute: Attribute, rng: random.Random, *, off_rate: float = 0.1) -> Setting:
+    """A setting somebody could ask for; flags are off at `off_rate`, numbers mostly round ones."""
+    if attribute.type == "flag":
+        return rng.random() >= off_rate
+    if attribute.type == "choice":
+        return rng.choice(list(attribute.values))
+    return rng.choice(attribute.numbers) if rng.random() < 0.75 else rng.randint(attribute.least, attribute.most)
+
+
+def in_context(program: str, request: str) -> str:
+    """The user's turn when there is a program: the current file, then the request (as engine.prompt composes it)."""
+    return f"{_FENCE}{program}```\n\n{request}"
+
+
+def _sayable(attribute: Attribute, setting: Setting) -> bool:
+    return any(phrases.adj or phrases.with_ or phrases.post or phrases.edit for phrases in attribute.phrases(setting))
+
+
+def _orderable(attribute: Attribute, setting: Setting) -> bool:
+    return any(phrases.edit for phrases in attribute.phrases(setting))
+
+
+def _state(kind: Kind, asked: Mapping[str, Setting]) -> _State:
+    return _State(kind=kind, settings={**kind.defaults(), **asked}, listed=frozenset(asked))
+
+
+def _render(state: _State) -> tuple[str, tuple[Span, ...]]:
+    rendered = state.kind.render(state.settings, state.listed)
+    return rendered.text, rendered.spans
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def _assistant(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+def _answered(sample_type: str, state: _State, request: Request, asked: Mapping[str, Setting], messages: tuple[Message, ...],
+              rng: random.Random, *, cut: bool = False, before: str = "") -> Sample:
+    """The sample whose answer is a sentence and the whole program, or with `cut` only up to its first line."""
+    program, spans = _render(state)
+    head = f"{rng.choice(state.kind.answers)}\n\n{_FENCE}"
+    shown = program[:program.index("\n") + 1] if cut else program
+    moved = tuple((start + len(head), stop + len(head)) for start, stop in spans if stop <= len(shown))
+    return Sample(type=sample_type, kind=state.kind.name, messages=messages, answer=head + shown + ("" if cut else "```"), spans=moved,
+                  ends=not cut, asked=asked, settings=state.settings, templates=request.templates, program=program, before=before)
+
+
+def _edit_answer(head: str, parts: Sequence[Part]) -> tuple[str, tuple[Span, ...]]:
+    """The answer with its edit block; what it searches for and puts there depends on the request."""
+    text, spans = head, [(0, head.index("\n"))]
+    for part in parts:
+        for marker, lines in (("<<<<<<< SEARCH\n", part.search), ("=======\n", part.replace)):
+            text += marker
+            body = "".join(f"{line}\n" for line in lines)
+            if body:
+                spans.append((len(text), len(text) + len(body)))
+            text += body
+        text += ">>>>>>> REPLACE\n"
+    return text + "```", tuple(spans)
+
+
+def _load_talks(path: Path) -> list[_Talk]:
+    data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    slots = {name: tuple(words) for name, words in data.get("slots", {}).items()}
+    return [_Talk(name=name, prompts=tuple(group["prompts"]), answers=tuple(group["answers"]), slots=slots)
+            for name, group in data["groups"].items()]

@@ -1,0 +1,58 @@
+"""From two versions of a program to the SEARCH/REPLACE parts that lead from one to the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Whole lines to find, once in the text at that time, and the lines that take their place."""
+
+    search: tuple[str, ...]
+    replace: tuple[str, ...]
+
+
+def diff_parts(old: str, new: str) -> list[Part]:
+    """Parts in the order of the text; applied one after another to `old` they give `new`.
+
+    Every SEARCH is as short as is unique, counted in whole lines, in the text as the parts before leave it.
+    """
+    before, after = old.split("\n"), new.split("\n")
+    changes = [code[1:] for code in SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if code[0] != "equal"]
+    parts: list[Part] = []
+    while changes:
+        start, stop, new_start, new_stop = changes.pop(0)
+        current = after[:new_start] + before[start:]  # the parts before this one have been applied
+        shift = new_start - start
+        first, last = _grow(current, start + shift, stop + shift)
+        while changes and changes[0][0] + shift < last:  # an anchor reached into the next change: take it in
+            _, stop, _, new_stop = changes.pop(0)
+            first, last = _grow(current, start + shift, stop + shift)
+        lead, tail = current[first:start + shift], current[stop + shift:last]
+        parts.append(Part(search=tuple(current[first:last]), replace=(*lead, *after[new_start:new_stop], *tail)))
+    return parts
+
+
+def _grow(lines: Sequence[str], start: int, stop: int) -> tuple[int, int]:
+    """The shortest stretch of lines around [start, stop) that is not empty and occurs once; upwards first."""
+    first, last = start, stop
+    if first == last:
+        first, last = (first - 1, last) if first > 0 else (first, last + 1)
+    while not _unique(lines, lines[first:last]):
+        if first > 0 and (start - first <= last - stop or last == len(lines)):
+            first -= 1
+        elif last < len(lines):
+            last += 1
+        else:
+            break
+    return first, last
+
+
+def _unique(lines: Sequence[str], wanted: Sequence[str]) -> bool:
+    if not any(line.strip() for line in wanted):
+        return False
+    text, part = "\n".join(lines), "\n".join(wanted)
+    stripped, bare = [line.strip() for line in lines], [line.strip() for line in wanted]
+    same = sum(stripped[i:i + len(bare)] == bare for i in range(len(stripped) - len(bare) + 1))
+    return text.count(part) == 1 and same == 1

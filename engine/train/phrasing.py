@@ -1,0 +1,147 @@
+"""Requests as people write them: fragments of kind files put together, polite or terse, with typos now and then.
+
+Lives here: the wording of a request for given settings, and of an order to change some. Which settings are
+asked for, and what is answered, is corpus.py's matter.
+"""
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.train.kinds import Kind, Phrases, Setting
+
+TYPO_RATE = 0.12
+_OPENERS = ("please {r}", "hi, {r}", "hello! {r}", "hey, {r}", "ok, {r}", "{r}, please", "{r} please", "{r}, thanks", "{r} thank you",
+            "{r}!", "{r}?", "{r} :)", "now {r}", "hi! could you do this: {r}", "i'd like this: {r}", "what about {r}", "quick one: {r}")
+_NOUN_OPENERS = ("make {r}", "make me {r}", "create {r}", "show me {r}", "I want {r}", "can you make {r}", "could you make {r}", "please make {r}",
+                 "build {r}", "I'd like {r}", "write {r}", "give me {r}", "let's have {r}", "generate {r}")
+EDIT_FRAMES = (
+    "{e}", "{e}", "{e}", "please {e}", "{e} please", "can you {e}", "can you {e}?", "could you {e}?", "could you please {e}", "now {e}",
+    "{e}, please", "ok, {e}", "great, now {e}", "nice! {e}", "I'd like you to {e}", "would you {e}?", "{e} thanks", "hmm, {e}",
+    "next, {e}", "looks good, but {e}", "{e}!", "and {e}", "also {e}", "lovely. {e}", "cool, now {e}", "thanks! now please {e}",
+    "one more thing: {e}", "just {e}", "let's {e}", "I want you to {e}", "perfect, but {e}", "then {e}", "change this: {e}",
+)
+_VERBS = frozenset(
+    "make show draw create give build render generate design write let want could can i'd i please display produce set code put".split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request's text and the ids of the templates it was made from."""
+
+    text: str
+    templates: tuple[str, ...]
+
+
+def compose_request(kind: Kind, template: str, asked: Mapping[str, Setting], rng: random.Random) -> Request:
+    """A request for a new program of this kind with these settings, worded around one of its prompts."""
+    adjectives, withs, posts, orders = _place(kind, asked, room="{adj}" in template, rng=rng)
+    text = _with_adjectives(template, adjectives)
+    if rng.random() < 0.15 and not adjectives and not posts and not orders:
+        text = ", ".join([text, *withs])
+    elif rng.random() < 0.5:
+        text = " ".join([_join_withs(text, withs, rng), *posts])
+    else:
+        text = _join_withs(" ".join([text, *posts]), withs, rng)
+    text = _with_opener(text, rng)
+    text = _with_orders(text, orders, rng)
+    return Request(text=_as_typed(text, rng), templates=(f"{kind.name}/{template}",))
+
+
+def compose_edit(kind: Kind, frame: str, changes: Mapping[str, Setting], rng: random.Random) -> Request:
+    """An order that changes some settings of a program that is there."""
+    orders = [rng.choice(_all(kind, name, setting, "edit")) for name, setting in changes.items()]
+    rng.shuffle(orders)
+    text = frame.replace("{e}", join_words(orders, rng.choice((" and ", " and ", ", ", ", and ", " and then "))))
+    return Request(text=_as_typed(text, rng), templates=(f"edit/{frame}",))
+
+
+def join_words(words: Sequence[str], last: str = " and ") -> str:
+    """"a, b and c"."""
+    return ", ".join(words[:-1]) + last + words[-1] if len(words) > 1 else words[0]
+
+
+def _all(kind: Kind, name: str, setting: Setting, place: str) -> list[str]:
+    sets = kind.attributes[name].phrases(setting)
+    if len(sets) > 1:  # words of a single number ("a few trees") are as frequent as the number itself
+        sets = sorted(sets, key=lambda phrases: len(_get(phrases, place)))
+        most = max(len(_get(phrases, place)) for phrases in sets)
+        return [text for phrases in sets for text in (_get(phrases, place) * most)[:most]]
+    return list(_get(sets[0], place))
+
+
+def _get(phrases: Phrases, place: str) -> tuple[str, ...]:
+    return {"adj": phrases.adj, "with": phrases.with_, "post": phrases.post, "edit": phrases.edit}[place]
+
+
+def _place(kind: Kind, asked: Mapping[str, Setting], *, room: bool, rng: random.Random) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Gives every asked setting one fragment and its place: adjectives, after "with", after the noun, orders."""
+    placed: dict[str, list[str]] = {"adj": [], "with": [], "post": [], "edit": []}
+    names = list(asked)
+    rng.shuffle(names)
+    for name in names:
+        wishes = {"with": 3.0, "post": 2.0, "edit": 0.6, "adj": 3.0 if room and len(placed["adj"]) < 2 else 0.0}
+        usable = {place: weight for place, weight in wishes.items() if weight and _all(kind, name, asked[name], place)}
+        place = rng.choices(list(usable), list(usable.values()))[0]
+        placed[place].append(rng.choice(_all(kind, name, asked[name], place)))
+    return placed["adj"], placed["with"], placed["post"], placed["edit"]
+
+
+def _with_adjectives(template: str, adjectives: Sequence[str]) -> str:
+    filled = template.replace("{adj} ", " ".join([*adjectives, ""])) if adjectives else template.replace("{adj} ", "")
+    filled = re.sub(r"\ba (?=[aeiou])", "a" + "n ", filled)
+    return re.sub(r"\ban (?=[^aeiou\W])", "a ", filled)
+
+
+def _join_withs(text: str, withs: Sequence[str], rng: random.Random) -> str:
+    if not withs:
+        return text
+    word = rng.choice((" with ", " with ", " with ", ", with ", " that has ")) if " with " not in text else " and "
+    return text + word + join_words(withs, rng.choice((" and ", " and ", ", ", " & ", " and also ")))
+
+
+def _with_opener(text: str, rng: random.Random) -> str:
+    if text.split(" ", 1)[0].lower() not in _VERBS and rng.random() < 0.35:
+        text = rng.choice(_NOUN_OPENERS).replace("{r}", text)
+    return rng.choice(_OPENERS).replace("{r}", text) if rng.random() < 0.25 else text
+
+
+def _with_orders(text: str, orders: Sequence[str], rng: random.Random) -> str:
+    if not orders:
+        return text
+    if rng.random() < 0.4:
+        return text + rng.choice((", and ", " and ", ", ")) + join_words(orders)
+    text = text if text[-1] in "!?)" else text + "."
+    return text + " " + " ".join(order[0].upper() + order[1:] + "." for order in orders)
+
+
+def _as_typed(text: str, rng: random.Random) -> str:
+    """Capital letters, full stops and typos as they come."""
+    roll = rng.random()
+    if roll < 0.5:
+        text = text[0].upper() + text[1:]
+    elif roll < 0.75:
+        text = text.lower()
+    if rng.random() < 0.25 and text[-1] not in ".!?)":
+        text += "."
+    return with_typo(text, rng) if rng.random() < TYPO_RATE else text
+
+
+def with_typo(text: str, rng: random.Random) -> str:
+    """One or two words with a letter swapped, dropped or doubled; never in a number."""
+    words = text.split(" ")
+    for _ in range(rng.choice((1, 1, 2))):
+        index = rng.randrange(len(words))
+        word = words[index]
+        if len(word) < 5 or not word.isalpha():
+            continue
+        at = rng.randrange(1, len(word) - 2)
+        change = rng.choice(("swap", "drop", "double"))
+        if change == "swap":
+            words[index] = word[:at] + word[at + 1] + word[at] + word[at + 2:]
+        elif change == "drop":
+            words[index] = word[:at] + word[at + 1:]
+        else:
+            words[index] = word[:at] + word[at] + word[at:]
+    return " ".join(words)
