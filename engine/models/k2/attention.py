@@ -4,8 +4,8 @@ Keys and values of all heads are made from one latent vector per token, so only 
 part are cached. Here they are expanded per head, which is cheapest when many queries meet them; decoding
 absorbs the expansion into the queries instead (engine.models.k2.decode).
 
-Legend: N tokens, H heads, Q = nope + rope width of a query head, R latent rank, P rotary width, V value width,
-S keys.
+Legend: N tokens, H heads, Q = nope + rope width of a query head, R latent rank, P rotary width, W = R + P,
+V value width, S keys.
 """
 
 import itertools
@@ -91,6 +91,22 @@ class LatentAttention(nn.Module):
         else:
             mixed = _per_document(q_NHQ, k_NHQ, v_NHV, documents.bounds, scale)
         return self.o_proj(mixed.flatten(-2)), highest
+
+    def extend(self, x_ND: Tensor, rows_SW: Tensor, length: int, rotations_NP: Tensor) -> Tensor:
+        """Attention [N, D] of N tokens that follow the `length` cached ones; their rows are written to the cache.
+
+        `rows_SW` is the layer's cache: latent and rotated key part side by side.
+        """
+        end = length + len(x_ND)
+        torch.cat(self.latents(x_ND, rotations_NP), dim=-1, out=rows_SW[length:end])
+        q_NHQ = self.queries(x_ND, rotations_NP)
+        latent_SR, turned_SP = rows_SW[:end].split((self.config.kv_lora_rank, self.config.rope_head_dim), dim=-1)
+        k_SHQ, v_SHV = self.expand(latent_SR, turned_SP)
+        mixed = causal_attention(
+            q_NHQ.transpose(0, 1), k_SHQ.transpose(0, 1), v_SHV.transpose(0, 1), self.config.attention_scale
+        )
+        out: Tensor = self.o_proj(mixed.transpose(0, 1).flatten(-2))
+        return out
 
 
 def causal_attention(q_HNQ: Tensor, k_HSQ: Tensor, v_HSV: Tensor, scale: float) -> Tensor:

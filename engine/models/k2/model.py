@@ -44,7 +44,7 @@ class DecoderLayer(nn.Module):
 
 class K2Model(nn.Module):
     """All parameters of the model. Names are the checkpoint's without the leading "model.", but for the experts,
-    which are stacked per layer (`layers.3.mlp.experts.gate_EFD`).
+    which are stacked per layer (`layers.3.mlp.experts.gate_up_EDC`).
 
     Fresh parameters are undefined until `init_weights` or a checkpoint fills them.
     """
@@ -76,7 +76,8 @@ class K2Model(nn.Module):
                 parameter.normal_(std=0.02 if is_head else 1.0, generator=generator)
             else:
                 adds = "o_proj" in name or "down" in name
-                std = parameter.shape[-1] ** -0.5 * (residual if adds else 1.0)
+                num_inputs = parameter.shape[-2 if parameter.dim() == 3 else -1]
+                std = num_inputs**-0.5 * (residual if adds else 1.0)
                 parameter.normal_(std=std, generator=generator)
         for block in self.moe_blocks:
             block.gate.e_score_correction_bias.zero_()
@@ -111,8 +112,9 @@ class K2Model(nn.Module):
             x_ND = x_ND + mixed
             normed = layer.post_attention_layernorm(x_ND).to(compute_dtype)
             if isinstance(layer.mlp, MoeBlock):
-                out_ND, ids_NK = layer.mlp(normed)
-                counted = ids_NK if counted_N is None else ids_NK[counted_N]
+                out_ND, shared_ND, choice = layer.mlp(normed, num_best=self.config.experts_per_token)
+                out_ND = out_ND if shared_ND is None else out_ND + shared_ND
+                counted = choice.ids_NK if counted_N is None else choice.ids_NK[counted_N]
                 loads.append(torch.bincount(counted.flatten(), minlength=self.config.num_experts))
             else:
                 out_ND = layer.mlp(normed)

@@ -2,10 +2,10 @@
 
 The router is DeepSeek-V3's: sigmoid scores choose with a correction bias added, and weigh without it; weights
 are renormalised first and scaled after. Legend: N tokens, D model width, E experts, K experts per token, F inner
-width of an expert, M = N * K token-expert pairs.
+width of an expert, C = 2F (gate and up side by side), M = N * K token-expert pairs, B best-scored experts.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,17 @@ from torch import Tensor, nn
 
 from engine.config import ModelConfig
 from engine.models.k2.layers import SwiGlu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the router decided for N tokens, and what it decided by."""
+
+    ids_NK: Tensor
+    weights_NK: Tensor
+    raw_NE: Tensor
+    best_ids_NB: Tensor  # by biased score, best first; B >= K as asked for
+    best_scores_NB: Tensor
 
 
 class Router(nn.Module):
@@ -25,45 +36,53 @@ class Router(nn.Module):
         self.e_score_correction_bias: Tensor
         self.register_buffer("e_score_correction_bias", torch.zeros(config.num_experts))
 
-    def scores(self, x_ND: Tensor) -> Tensor:
-        """Raw scores [N, E] in 0..1."""
-        return F.linear(x_ND.float(), self.weight.float()).sigmoid()
+    def choose(self, x_ND: Tensor, *, num_best: int, pinned_NK: Tensor | None = None) -> Choice:
+        """Route tokens; `num_best` (at least K) is how many of the best are reported, `pinned_NK` overrules ids."""
+        raw_NE = F.linear(x_ND.float(), self.weight).sigmoid()
+        biased_NE = raw_NE.detach() + self.e_score_correction_bias
+        if self.config.num_groups > 1:
+            biased_NE = keep_best_groups(biased_NE, self.config)
+        scores_NB, best_NB = biased_NE.topk(num_best)
+        ids_NK = best_NB[:, : self.config.experts_per_token] if pinned_NK is None else pinned_NK
+        return Choice(
+            ids_NK=ids_NK,
+            weights_NK=self._weights(raw_NE.gather(1, ids_NK)),
+            raw_NE=raw_NE,
+            best_ids_NB=best_NB,
+            best_scores_NB=scores_NB,
+        )
 
-    def biased(self, raw_NE: Tensor) -> Tensor:
-        """Scores [N, E] that the choice goes by: bias added, groups that lost the vote at -inf."""
-        biased_NE = raw_NE + self.e_score_correction_bias
-        return biased_NE if self.config.num_groups == 1 else keep_best_groups(biased_NE, self.config)
-
-    def weights(self, raw_NE: Tensor, ids_NK: Tensor) -> Tensor:
-        """Mixing weights [N, K] of the chosen experts."""
-        weights_NK = raw_NE.gather(1, ids_NK)
+    def _weights(self, chosen_NK: Tensor) -> Tensor:
+        scale = self.config.routed_scaling_factor
         if self.config.norm_topk_prob:
-            weights_NK = weights_NK / (weights_NK.sum(-1, keepdim=True) + 1e-20)
-        return weights_NK * self.config.routed_scaling_factor
+            return chosen_NK / (chosen_NK.sum(-1, keepdim=True) + 1e-20) * scale
+        return chosen_NK * scale
 
 
 class Experts(nn.Module):
-    """The matrices of all experts of a layer, stacked: gate and up [E, F, D], down [E, D, F]."""
+    """The matrices of all experts of a layer, stacked, rows by input: gate|up [E, D, C] and down [E, F, D].
+
+    A product is then a weighted sum of rows, which decoding computes for all chosen experts at once.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         num, inner, width = config.num_experts, config.expert_width, config.hidden_size
-        self.gate_EFD = nn.Parameter(torch.empty(num, inner, width))
-        self.up_EFD = nn.Parameter(torch.empty(num, inner, width))
-        self.down_EDF = nn.Parameter(torch.empty(num, width, inner))
+        self.gate_up_EDC = nn.Parameter(torch.empty(num, width, 2 * inner))
+        self.down_EFD = nn.Parameter(torch.empty(num, inner, width))
 
     def forward(self, x_ND: Tensor, ids_NK: Tensor, weights_NK: Tensor) -> Tensor:
         """Weighted sum [N, D] of the chosen experts' outputs: tokens sorted by expert, one product each."""
-        num_experts, per_token = self.gate_EFD.shape[0], ids_NK.shape[1]
         flat_M = ids_NK.flatten()
         order_M = flat_M.argsort(stable=True)
-        rows_M = order_M // per_token
+        rows_M = order_M // ids_NK.shape[1]
         sorted_MD = x_ND.index_select(0, rows_M)
         weights_M1 = weights_NK.flatten().index_select(0, order_M).unsqueeze(-1).to(x_ND.dtype)
-        counts_E = torch.bincount(flat_M, minlength=num_experts)
-        matrices = [each.to(x_ND.dtype) for each in (self.gate_EFD, self.up_EFD, self.down_EDF)]
+        counts_E = torch.bincount(flat_M, minlength=len(self.down_EFD))
         run = _grouped if x_ND.is_cuda and x_ND.dtype == torch.bfloat16 else _one_by_one
-        out_MD = run(sorted_MD, weights_M1, counts_E, matrices)
+        out_MD = run(
+            sorted_MD, weights_M1, counts_E, self.gate_up_EDC.to(x_ND.dtype), self.down_EFD.to(x_ND.dtype)
+        )
         return torch.zeros_like(x_ND).index_add(0, rows_M, out_MD)
 
 
@@ -77,16 +96,14 @@ class MoeBlock(nn.Module):
         self.shared_experts: SwiGlu | None = None
         if config.num_shared_experts:
             self.shared_experts = SwiGlu(config.hidden_size, config.expert_width * config.num_shared_experts)
-        self.experts_per_token = config.experts_per_token
 
-    def forward(self, x_ND: Tensor) -> tuple[Tensor, Tensor]:
-        """The block's output [N, D] and the ids it chose [N, K]."""
-        raw_NE = self.gate.scores(x_ND)
-        ids_NK = self.gate.biased(raw_NE.detach()).topk(self.experts_per_token).indices
-        out_ND = self.experts(x_ND, ids_NK, self.gate.weights(raw_NE, ids_NK))
-        if self.shared_experts is not None:
-            out_ND = out_ND + self.shared_experts(x_ND)
-        return out_ND, ids_NK
+    def forward(
+        self, x_ND: Tensor, *, num_best: int, pinned_NK: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Choice]:
+        """Output of the routed experts [N, D], of the shared ones (if there are any), and the choice."""
+        choice = self.gate.choose(x_ND, num_best=num_best, pinned_NK=pinned_NK)
+        routed_ND = self.experts(x_ND, choice.ids_NK, choice.weights_NK)
+        return routed_ND, None if self.shared_experts is None else self.shared_experts(x_ND), choice
 
 
 def keep_best_groups(biased_NE: Tensor, config: ModelConfig) -> Tensor:
@@ -98,25 +115,31 @@ def keep_best_groups(biased_NE: Tensor, config: ModelConfig) -> Tensor:
     return grouped.masked_fill(lost_NG.unsqueeze(-1), -torch.inf).view_as(biased_NE)
 
 
+def gated(inner: Tensor) -> Tensor:
+    """silu(gate) * up of [..., C] with both side by side."""
+    gate, up = inner.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
 def _one_by_one(
-    sorted_MD: Tensor, weights_M1: Tensor, counts_E: Tensor, matrices: Sequence[Tensor]
+    sorted_MD: Tensor, weights_M1: Tensor, counts_E: Tensor, gate_up_EDC: Tensor, down_EFD: Tensor
 ) -> Tensor:
-    # unbind, not indexing: its backward is one stack instead of a zero-filled [E, F, D] per expert.
+    # unbind, not indexing: its backward is one stack instead of a zero-filled tensor of all experts for each.
     counts = counts_E.tolist()
-    gates, ups, downs = (each.unbind() for each in matrices)
-    outputs = []
-    for x, weight, gate, up, down in zip(
-        torch.split(sorted_MD, counts), torch.split(weights_M1, counts), gates, ups, downs, strict=True
-    ):
-        if len(x):
-            inner = F.silu(F.linear(x, gate)) * F.linear(x, up)
-            outputs.append(F.linear(inner * weight, down))
-    return torch.cat(outputs)
+    parts = zip(
+        torch.split(sorted_MD, counts),
+        torch.split(weights_M1, counts),
+        gate_up_EDC.unbind(),
+        down_EFD.unbind(),
+        strict=True,
+    )
+    return torch.cat([(gated(x @ gate_up) * weight) @ down for x, weight, gate_up, down in parts if len(x)])
 
 
-def _grouped(sorted_MD: Tensor, weights_M1: Tensor, counts_E: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+def _grouped(
+    sorted_MD: Tensor, weights_M1: Tensor, counts_E: Tensor, gate_up_EDC: Tensor, down_EFD: Tensor
+) -> Tensor:
     # No counts on the host: nothing waits for the device.
     ends_E = counts_E.cumsum(0, dtype=torch.int32)
-    gate, up, down = (each.transpose(1, 2) for each in matrices)
-    inner = F.silu(F.grouped_mm(sorted_MD, gate, offs=ends_E)) * F.grouped_mm(sorted_MD, up, offs=ends_E)
-    return F.grouped_mm(inner * weights_M1, down, offs=ends_E)
+    inner_MF = gated(F.grouped_mm(sorted_MD, gate_up_EDC, offs=ends_E)) * weights_M1
+    return F.grouped_mm(inner_MF, down_EFD, offs=ends_E)

@@ -1,0 +1,69 @@
+"""Collects routing layer by layer during one pass and hands it over as one value.
+
+Kept cheap: per layer two norms and a few references; everything else happens once at the end of the pass.
+"""
+
+import torch
+from torch import Tensor
+
+from engine.config import ModelConfig
+from engine.models.base import Capture, Routing
+from engine.models.k2.moe import Choice
+
+
+class RoutingRecorder:
+    """One per pass. `num_best` tells the router how many of the best experts to report."""
+
+    def __init__(self, config: ModelConfig, capture: Capture, *, pinned: bool) -> None:
+        self._per_token = config.experts_per_token
+        self._num_candidates = min(2 * self._per_token, config.num_experts)
+        self._full = capture == "full"
+        self._pinned = pinned
+        wanted = max(self._num_candidates, self._per_token + 1) if self._full else self._per_token + 1
+        self.num_best = min(wanted, config.num_experts)
+        self._choices: list[Choice] = []
+        self._norms: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, choice: Choice, routed_ND: Tensor, shared_ND: Tensor | None) -> None:
+        """Take in one MoE layer."""
+        self._choices.append(choice)
+        if shared_ND is not None:
+            self._norms.append((_norms(routed_ND), _norms(shared_ND)))
+
+    def routing(self) -> Routing | None:
+        """Everything collected; None for a model without MoE layers."""
+        if not self._choices:
+            return None
+        best_scores = torch.stack([choice.best_scores_NB for choice in self._choices], dim=1)
+        candidates = raw = biased = None
+        if self._full:
+            best_ids = torch.stack([choice.best_ids_NB for choice in self._choices], dim=1)
+            candidates = best_ids[..., : self._num_candidates]
+            raw = torch.stack([choice.raw_NE for choice in self._choices], dim=1).gather(-1, candidates)
+            biased = best_scores[..., : self._num_candidates]
+        return Routing(
+            ids_NLK=torch.stack([choice.ids_NK for choice in self._choices], dim=1),
+            weights_NLK=torch.stack([choice.weights_NK for choice in self._choices], dim=1),
+            margin_NL=None if self._pinned else self._margins(best_scores),
+            shared_NL=self._shares(),
+            candidates_NLC=candidates,
+            raw_NLC=raw,
+            biased_NLC=biased,
+        )
+
+    def _margins(self, best_scores_NLB: Tensor) -> Tensor:
+        last = best_scores_NLB[..., self._per_token - 1]
+        if best_scores_NLB.shape[-1] == self._per_token:  # nobody is left to reject
+            return torch.full_like(last, torch.inf)
+        return last - best_scores_NLB[..., self._per_token]
+
+    def _shares(self) -> Tensor | None:
+        if not self._norms:
+            return None
+        routed_NL = torch.stack([routed for routed, _ in self._norms], dim=1)
+        shared_NL = torch.stack([shared for _, shared in self._norms], dim=1)
+        return shared_NL / (shared_NL + routed_NL).clamp_min(1e-30)
+
+
+def _norms(x_ND: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x_ND, dim=-1, dtype=torch.float32)
