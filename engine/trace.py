@@ -25,6 +25,7 @@ F16 = npt.NDArray[np.float16]
 FORMAT_VERSION = "1"
 _SHARES: tuple[str, ...] = ("ids", "weights", "margin", "shared", "candidates", "raw", "biased")
 _DTYPES: dict[str, Any] = {name: np.uint16 if name in ("ids", "candidates") else np.float16 for name in _SHARES}
+_PER_LAYER = ("margin", "shared")
 _SAFETENSORS_DTYPES: dict[str, Any] = {"U16": np.uint16, "F16": np.float16}
 _MAX_HEADER_BYTES = 512 * 1024 * 1024
 
@@ -93,6 +94,8 @@ def to_wire(phase: Phase, tokens: Sequence[TraceToken], block: RoutingBlock | No
     if block is not None:
         arrays = {name: base64.b64encode(array.tobytes()).decode() for name, array in block.arrays().items()}
         wire["routing"] = {"layers": list(block.layers), "top_k": block.ids.shape[2], **arrays}
+        if block.candidates is not None:
+            wire["routing"]["candidates_width"] = block.candidates.shape[2]
     return wire
 
 
@@ -129,9 +132,8 @@ def _block_from_wire(routing: Mapping[str, Any], num_tokens: int) -> RoutingBloc
         if routing.get(name) is None:
             continue
         flat = np.frombuffer(base64.b64decode(routing[name], validate=True), dtype=_DTYPES[name])
-        cells = num_tokens * len(layers)
-        width = int(routing.get("top_k") or (flat.size // max(cells, 1)))
-        shape = _shape(name, num_tokens, len(layers), width)
+        width = _width(name, routing, flat.size // max(num_tokens * len(layers), 1))
+        shape = (num_tokens, len(layers)) if name in _PER_LAYER else (num_tokens, len(layers), width)
         if flat.size != int(np.prod(shape)):
             raise ValueError(f"The routing array {name!r} has {flat.size} values where {shape} needs "
                              f"{int(np.prod(shape))}. The server's answer is damaged; ask again.")
@@ -139,10 +141,10 @@ def _block_from_wire(routing: Mapping[str, Any], num_tokens: int) -> RoutingBloc
     return RoutingBlock(layers=layers, **arrays)
 
 
-def _shape(name: str, tokens: int, layers: int, top_k: int) -> tuple[int, ...]:
-    if name in ("margin", "shared"):
-        return (tokens, layers)
-    return (tokens, layers, top_k if name in ("ids", "weights") else 2 * top_k)
+def _width(name: str, routing: Mapping[str, Any], by_size: int) -> int:
+    """Values per token and layer: K, or C for the candidates (2K, less where a model has fewer experts)."""
+    key = "top_k" if name in ("ids", "weights") else "candidates_width"
+    return int(routing.get(key) or by_size)
 
 
 class RoutingTrace:
@@ -316,9 +318,13 @@ class RoutingTrace:
 
 
 def _check_shapes(path: str | Path, arrays: dict[str, npt.NDArray[Any]], tokens: int, layers: int) -> None:
-    top_k = arrays["ids"].shape[-1] if "ids" in arrays and arrays["ids"].ndim == 3 else 0
+    widths: dict[bool, int] = {}
     for name, array in arrays.items():
-        if name not in _DTYPES or array.dtype != _DTYPES[name] or array.shape != _shape(name, tokens, layers, top_k):
+        fits = array.dtype == _DTYPES.get(name) and array.shape[:2] == (tokens, layers)
+        fits = fits and array.ndim == (2 if name in _PER_LAYER else 3)
+        if fits and array.ndim == 3:
+            fits = array.shape[2] == widths.setdefault(name in ("ids", "weights"), array.shape[2])
+        if not fits:
             raise ValueError(f"{path} is damaged: the array {name!r} does not fit its tokens. Save the trace again.")
     if tokens and "ids" not in arrays:
         raise ValueError(f"{path} is damaged: it holds no expert numbers. Save the trace again.")

@@ -22,8 +22,9 @@ def make_block(tokens: int, *, layers: int = 2, top_k: int = 2, experts: int = 8
 
     extra: dict[str, Any] = {}
     if full:
-        extra = {"candidates": rng.integers(0, experts, (tokens, layers, 2 * top_k)).astype(np.uint16),
-                 "raw": f16(tokens, layers, 2 * top_k), "biased": f16(tokens, layers, 2 * top_k)}
+        width = min(2 * top_k, 5)  # a model with few experts has fewer than 2K candidates
+        extra = {"candidates": rng.integers(0, experts, (tokens, layers, width)).astype(np.uint16),
+                 "raw": f16(tokens, layers, width), "biased": f16(tokens, layers, width)}
     return RoutingBlock(layers=tuple(range(1, layers + 1)),
                         ids=rng.integers(0, experts, (tokens, layers, top_k)).astype(np.uint16),
                         weights=f16(tokens, layers, top_k), margin=f16(tokens, layers), shared=f16(tokens, layers),
