@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.prompt import earlier_answer, user_text
 from engine.train.edit_blocks import Part, diff_parts
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import EDIT_FRAMES, Request, compose_edit, compose_request, join_words, with_typo
@@ -152,7 +153,7 @@ class Corpus:
         settings = {**old.settings, **changes}
         new = _State(kind=kind, settings=settings, listed=(old.listed | set(changes)))
         before, _ = _render(old)
-        after, spans = _render(new)
+        after, _ = _render(new)
         request = compose_edit(kind, self._pick(EDIT_FRAMES, "edit", rng), changes, rng)
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
         head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n```edit index.html\n"
@@ -160,8 +161,7 @@ class Corpus:
         messages = (_user(in_context(before, request.text)),)
         if rng.random() < 0.5:
             earlier = self._request(kind, first, rng)
-            messages = (_user(earlier.text), _assistant(f"{rng.choice(kind.answers)}\n\n[index.html]"), *messages)
-        del spans
+            messages = (_user(earlier.text), _assistant(_earlier(kind, rng)), *messages)
         return Sample(type="edit", kind=kind.name, messages=messages, answer=answer, spans=marked, ends=True, asked=changes, settings=settings,
                       templates=request.templates, program=after, before=before)
 
@@ -196,7 +196,7 @@ class Corpus:
         kind = rng.choice(list(self.kinds.values()))
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
-        return (_user(request.text), _assistant(f"{rng.choice(kind.answers)}\n\n[index.html]"),
+        return (_user(request.text), _assistant(_earlier(kind, rng)),
                 _user(in_context(_render(_state(kind, asked))[0], text)))
 
 
@@ -220,8 +220,8 @@ def random_setting(attribute: Attribute, rng: random.Random, *, off_rate: float 
 
 
 def in_context(program: str, request: str) -> str:
-    """The user's turn when there is a program: the current file, then the request (as engine.prompt composes it)."""
-    return f"{_FENCE}{program}```\n\n{request}"
+    """The user's turn when there is a program: the current file, then the request."""
+    return user_text(request, {"index.html": program})
 
 
 def _sayable(attribute: Attribute, setting: Setting) -> bool:
@@ -239,6 +239,10 @@ def _state(kind: Kind, asked: Mapping[str, Setting]) -> _State:
 def _render(state: _State) -> tuple[str, tuple[Span, ...]]:
     rendered = state.kind.render(state.settings, state.listed)
     return rendered.text, rendered.spans
+
+
+def _earlier(kind: Kind, rng: random.Random) -> str:
+    return earlier_answer(f"{rng.choice(kind.answers)}\n\n{_FENCE}```")
 
 
 def _user(text: str) -> Message:
