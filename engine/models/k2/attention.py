@@ -100,7 +100,8 @@ class LatentAttention(nn.Module):
         end = length + len(x_ND)
         torch.cat(self.latents(x_ND, rotations_NP), dim=-1, out=rows_SW[length:end])
         q_NHQ = self.queries(x_ND, rotations_NP)
-        latent_SR, turned_SP = rows_SW[:end].split((self.config.kv_lora_rank, self.config.rope_head_dim), dim=-1)
+        widths = [self.config.kv_lora_rank, self.config.rope_head_dim]
+        latent_SR, turned_SP = torch.split(rows_SW[:end], widths, dim=-1)
         k_SHQ, v_SHV = self.expand(latent_SR, turned_SP)
         mixed = causal_attention(
             q_NHQ.transpose(0, 1), k_SHQ.transpose(0, 1), v_SHV.transpose(0, 1), self.config.attention_scale

@@ -66,4 +66,5 @@ class RoutingRecorder:
 
 
 def _norms(x_ND: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x_ND, dim=-1, dtype=torch.float32)
+    norms: Tensor = torch.linalg.vector_norm(x_ND, dim=-1, dtype=torch.float32)
+    return norms

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.models.base import Cache, Capture, Forward, ModelShape
-from engine.models.k2.decode import DecodeLayer, ExpertRows, FastNorm
+from engine.models.k2.decode import DecodeLayer, ExpertRows, FastLinear, FastNorm
 from engine.models.k2.kv_cache import LatentCache
 from engine.models.k2.model import DecoderLayer, K2Model
 from engine.models.k2.moe import MoeBlock
@@ -35,6 +35,7 @@ class K2Runner:
                 if isinstance(layer, DecoderLayer)
             ]
             self._norm = FastNorm(model.norm)
+            self._head = FastLinear((model.lm_head or model.embed_tokens).weight.detach())
 
     @property
     def shape(self) -> ModelShape:
@@ -114,7 +115,7 @@ class K2Runner:
         for cache in latent_caches:
             cache.advance(1)
         return Forward(
-            logits=self._model.logits(self._norm(x_BD)).float(),
+            logits=self._head(self._norm(x_BD)).float(),
             routing=None if recorder is None else recorder.routing(),
         )
 
