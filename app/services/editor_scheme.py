@@ -3,7 +3,7 @@
 import mimetypes
 from pathlib import Path
 
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice
 from PySide6.QtWebEngineCore import (
     QWebEngineProfile,
     QWebEngineUrlRequestInfo,
@@ -67,9 +67,9 @@ class OwnSchemeOnly(QWebEngineUrlRequestInterceptor):
         info.block(info.requestUrl().scheme().encode() not in (SCHEME, b"data", b"blob"))
 
 
-def editor_profile(parent: QObject) -> QWebEngineProfile:
+def editor_profile() -> QWebEngineProfile:
     """Make the editor's profile: off the record, apart from the preview's."""
-    profile = QWebEngineProfile(parent)
+    profile = QWebEngineProfile()
     profile.installUrlSchemeHandler(SCHEME, EditorSchemeHandler(profile))
     profile.setUrlRequestInterceptor(OwnSchemeOnly(profile))
     return profile

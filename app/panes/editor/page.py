@@ -6,12 +6,12 @@ from typing import Any
 from PySide6.QtCore import QFile, QIODevice, QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWebChannel import QWebChannel
-from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineProfile, QWebEngineScript
+from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineScript
 from PySide6.QtWebEngineWidgets import QWebEngineView
 from PySide6.QtWidgets import QWidget
 
 from app.core.documents import TextChange
-from app.services.editor_scheme import EDITOR_URL
+from app.services.editor_scheme import EDITOR_URL, editor_profile
 from app.theme.theme import Theme
 
 
@@ -61,12 +61,14 @@ class EditorView(QWebEngineView):
 
     page_lost = Signal()
 
-    def __init__(self, profile: QWebEngineProfile, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.bridge = EditorBridge(self)
         self._ready = False
         self._waiting: list[str] = []
+        profile = editor_profile()
         page = QWebEnginePage(profile, self)
+        profile.setParent(self)  # after the page, so that it is deleted after the page, as Qt wants it
         channel = QWebChannel(page)
         channel.registerObject("bridge", self.bridge)
         page.setWebChannel(channel)
@@ -116,8 +118,8 @@ def monaco_theme(theme: Theme) -> dict[str, Any]:
         color: QColor = theme.color(role)
         return color.name()
 
-    rules = {"keyword": "keyword", "string": "string", "number": "number", "type.identifier": "function",
-             "function": "function", "comment": "comment", "tag": "tag", "attribute.name": "attribute",
+    rules = {"keyword": "keyword", "string": "string", "number": "number", "number.hex": "number",
+             "type.identifier": "function", "function": "function", "comment": "comment", "tag": "tag", "attribute.name": "attribute",
              "attribute.value": "string", "delimiter": "operator", "metatag": "comment"}
     return {
         "base": "vs-dark" if theme.is_dark else "vs",

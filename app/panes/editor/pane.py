@@ -20,7 +20,6 @@ from app.core.documents import Documents, TextChange, codepoint_offset
 from app.core.problem import Problem
 from app.core.workspace import Workspace
 from app.panes.editor.page import EditorView, monaco_theme
-from app.services.editor_scheme import editor_profile
 from app.theme.theme import Theme
 
 DRAFT_DELAY_MS = 400
@@ -222,7 +221,7 @@ class EditorPane(QWidget):
     def _ensure_view(self) -> EditorView:
         """Make the web view at its first use: a window without an open file starts faster without it."""
         if self._view is None:
-            self._view = EditorView(editor_profile(self), self)
+            self._view = EditorView(self)
             self._view.bridge.page_ready.connect(self._page_ready)
             self._view.bridge.changes_received.connect(self._changes_received)
             self._view.bridge.save_requested.connect(self.save)

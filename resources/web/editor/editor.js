@@ -88,7 +88,7 @@ const api = {
   showDiff(path, before, after) {
     if (!diffEditor) {
       diffEditor = monaco.editor.createDiffEditor(document.getElementById('diff'),
-        { ...options, readOnly: true, originalEditable: false, renderSideBySide: true, useInlineViewWhenSpaceIsLimited: true });
+        { ...options, readOnly: true, originalEditable: false, renderSideBySide: true, renderOverviewRuler: false, useInlineViewWhenSpaceIsLimited: true });
     }
     const old = diffEditor.getModel();
     diffEditor.setModel({

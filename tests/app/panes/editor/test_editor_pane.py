@@ -1,0 +1,139 @@
+"""The editor pane with the real Monaco: typing, saving, tabs, changes on the disk, a renderer that dies."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QMessageBox, QTabBar
+from pytestqt.qtbot import QtBot
+
+from app.core.workspace import Workspace
+from app.panes.editor import EditorPane
+from app.panes.editor.page import EditorView
+from app.theme.theme import Theme
+
+READY_MS = 30_000
+
+
+@pytest.fixture
+def pane(qtbot: QtBot, theme: Theme, project: Path, tmp_path: Path) -> Iterator[EditorPane]:
+    (project / "index.html").write_text("<p>one</p>\n")
+    (project / "a.js").write_text("const a = 1;\n")
+    pane = EditorPane(theme, tmp_path / "drafts")
+    pane.resize(600, 400)
+    qtbot.addWidget(pane)
+    pane.show()
+    pane.open_project(Workspace(project))
+    yield pane
+    pane.open_project(None)
+
+
+def open_ready(qtbot: QtBot, pane: EditorPane, path: str) -> EditorView:
+    pane.open_file(path)
+    view = pane.findChild(EditorView)
+    assert view is not None
+    qtbot.waitUntil(lambda: view.is_ready, timeout=READY_MS)
+    return view
+
+
+def evaluate(qtbot: QtBot, view: EditorView, script: str) -> Any:
+    found: list[Any] = []
+    view.page().runJavaScript(f"JSON.stringify({script})", found.append)
+    qtbot.waitUntil(lambda: bool(found), timeout=READY_MS)
+    return found[0]
+
+
+def type_at_start(view: EditorView, text: str) -> None:
+    edit = f"[{{range: new monaco.Range(1, 1, 1, 1), text: {text!r}}}]"
+    view.page().runJavaScript(f"editor.executeEdits('test', {edit})")
+
+
+def tab_texts(pane: EditorPane) -> list[str]:
+    tabs = pane.findChild(QTabBar)
+    assert tabs is not None
+    return [tabs.tabText(index) for index in range(tabs.count())]
+
+
+def test_typing_marks_the_tab_and_ctrl_s_saves(qtbot: QtBot, pane: EditorPane, project: Path) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    type_at_start(view, "let b; ")
+    qtbot.waitUntil(lambda: tab_texts(pane) == ["● a.js"], timeout=READY_MS)
+    assert (project / "a.js").read_text() == "const a = 1;\n"
+    with qtbot.waitSignal(pane.file_saved):
+        qtbot.keyClick(pane, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+    assert (project / "a.js").read_text() == "let b; const a = 1;\n"
+    assert tab_texts(pane) == ["a.js"]
+
+
+def test_unsaved_text_and_tabs_come_back(qtbot: QtBot, pane: EditorPane, theme: Theme, project: Path) -> None:
+    view = open_ready(qtbot, pane, "index.html")
+    pane.open_file("a.js")
+    type_at_start(view, "typed ")
+    qtbot.waitUntil(lambda: pane.dirty_paths() == ["a.js"], timeout=READY_MS)
+    drafts = pane._drafts_folder / "project.json"
+    qtbot.waitUntil(lambda: "typed" in drafts.read_text(), timeout=READY_MS)
+    again = EditorPane(theme, pane._drafts_folder)
+    qtbot.addWidget(again)
+    again.open_project(Workspace(project))
+    assert again.open_paths() == ["index.html", "a.js"]
+    assert again.text("a.js") == "typed const a = 1;\n"
+    again.open_project(None)
+
+
+def test_a_clean_file_follows_the_disk_and_a_dirty_one_asks(qtbot: QtBot, pane: EditorPane, project: Path) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    (project / "a.js").write_text("from outside\n")
+    qtbot.waitUntil(lambda: pane.text("a.js") == "from outside\n", timeout=READY_MS)
+    qtbot.waitUntil(lambda: evaluate(qtbot, view, "editor.getValue()") == '"from outside\\n"', timeout=READY_MS)
+    type_at_start(view, "mine ")
+    qtbot.waitUntil(lambda: pane.dirty_paths() == ["a.js"], timeout=READY_MS)
+    (project / "a.js").write_text("again from outside\n")
+    qtbot.waitUntil(pane._conflict_bar.isVisible, timeout=READY_MS)
+    assert pane.text("a.js") == "mine from outside\n"
+    assert (project / "a.js").read_text() == "again from outside\n"
+
+
+def test_closing_a_dirty_tab_asks_first(qtbot: QtBot, pane: EditorPane, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    type_at_start(view, "x")
+    qtbot.waitUntil(lambda: pane.dirty_paths() == ["a.js"], timeout=READY_MS)
+    answers = [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Discard]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    qtbot.keyClick(pane, Qt.Key.Key_W, Qt.KeyboardModifier.ControlModifier)
+    assert tab_texts(pane) == ["● a.js"]
+    qtbot.keyClick(pane, Qt.Key.Key_W, Qt.KeyboardModifier.ControlModifier)
+    assert tab_texts(pane) == []
+    assert answers == []
+
+
+def test_a_renderer_that_dies_loses_nothing(qtbot: QtBot, pane: EditorPane) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    type_at_start(view, "kept ")
+    qtbot.waitUntil(lambda: pane.dirty_paths() == ["a.js"], timeout=READY_MS)
+    with qtbot.waitSignal(view.page_lost, timeout=READY_MS):
+        os.kill(view.page().renderProcessPid(), signal.SIGKILL)
+    qtbot.waitUntil(lambda: view.is_ready, timeout=READY_MS)
+    qtbot.waitUntil(
+        lambda: evaluate(qtbot, view, "editor.getValue()") == '"kept const a = 1;\\n"', timeout=READY_MS
+    )
+
+
+def test_a_selection_in_the_code_is_told_in_code_points(qtbot: QtBot, pane: EditorPane, project: Path) -> None:
+    (project / "smile.js").write_text("// 😀 hi\n")
+    view = open_ready(qtbot, pane, "smile.js")
+    with qtbot.waitSignal(pane.code_selected, check_params_cb=lambda _path, start, end: end > start) as selected:
+        view.page().runJavaScript("editor.setSelection(new monaco.Selection(1, 7, 1, 9))")
+    assert selected.args == ["smile.js", 5, 7]
+
+
+def test_a_diff_is_shown_and_closed(qtbot: QtBot, pane: EditorPane) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    pane.show_diff("a.js", "const a = 0;\n", "const a = 1;\n")
+    changes = "diffEditor && diffEditor.getLineChanges() && diffEditor.getLineChanges().length"
+    qtbot.waitUntil(lambda: evaluate(qtbot, view, changes) == "1", timeout=READY_MS)
+    pane._close_diff()
+    assert evaluate(qtbot, view, "document.body.classList.contains('reading-diff')") == "false"
