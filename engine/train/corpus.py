@@ -28,6 +28,7 @@ CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
 SAMPLE_TYPES = ("create", "understood", "edit", "switch", "chat", "decline")
 _FENCE = "```html index.html\n"
+_SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
 
 Split = Literal["train", "held_out"]
@@ -134,7 +135,9 @@ class Corpus:
     def _create(self, kind: Kind, rng: random.Random, *, cut: bool) -> Sample:
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
-        return _answered("understood" if cut else "create", _state(kind, asked), request, asked, (_user(request.text),), rng, cut=cut)
+        return _answered(
+            "understood" if cut else "create", _state(kind, asked), request, asked, (_user(request.text),), rng, cut=cut
+        )
 
     def _switch(self, kind: Kind, rng: random.Random) -> Sample:
         """Another program is asked for while one is there: the whole file is written anew."""
@@ -142,9 +145,10 @@ class Corpus:
         before = _render(_state(other, self._asked(other, rng)))[0]
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
-        text = rng.choice(("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")).replace("{r}", request.text)
-        sample = _answered("switch", _state(kind, asked), request, asked, (_user(in_context(before, text)),), rng, before=before)
-        return sample
+        text = rng.choice(_SWITCH_FRAMES).replace("{r}", request.text)
+        return _answered(
+            "switch", _state(kind, asked), request, asked, (_user(in_context(before, text)),), rng, before=before
+        )
 
     def _edit(self, kind: Kind, rng: random.Random) -> Sample:
         first = self._asked(kind, rng)
@@ -158,25 +162,43 @@ class Corpus:
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
         head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n```edit index.html\n"
         answer, marked = _edit_answer(head, diff_parts(before, after))
-        messages = (_user(in_context(before, request.text)),)
+        messages: tuple[Message, ...] = (_user(in_context(before, request.text)),)
         if rng.random() < 0.5:
             earlier = self._request(kind, first, rng)
             messages = (_user(earlier.text), _assistant(_earlier(kind, rng)), *messages)
-        return Sample(type="edit", kind=kind.name, messages=messages, answer=answer, spans=marked, ends=True, asked=changes, settings=settings,
-                      templates=request.templates, program=after, before=before)
+        return Sample(
+            type="edit",
+            kind=kind.name,
+            messages=messages,
+            answer=answer,
+            spans=marked,
+            ends=True,
+            asked=changes,
+            settings=settings,
+            templates=request.templates,
+            program=after,
+            before=before,
+        )
 
     def _changes(self, old: _State, rng: random.Random) -> dict[str, Setting]:
         """One to three settings that differ from the program's, which can be ordered and change its code."""
         attributes = old.kind.attributes
         while True:
             names = rng.sample(list(attributes), min(len(attributes), rng.choices((1, 2, 3), (6, 3, 1))[0]))
-            changes = {name: random_setting(attributes[name], rng, off_rate=0.5) for name in attributes if name in names}
-            fit = all(value != old.settings[name] and _orderable(attributes[name], value) for name, value in changes.items())
+            changes = {
+                name: random_setting(attributes[name], rng, off_rate=0.5) for name in attributes if name in names
+            }
+            fit = all(
+                value != old.settings[name] and _orderable(attributes[name], value) for name, value in changes.items()
+            )
             if fit and (len(changes) < 2 or self._mine(combination(f"edit {old.kind.name}", changes))):
                 return changes
 
     def _talk(self, sample_type: str, rng: random.Random) -> Sample:
-        talks = [(talk, [prompt for prompt in talk.prompts if self._mine(f"{talk.name}/{prompt}")]) for talk in self._talks[sample_type]]
+        talks = [
+            (talk, [prompt for prompt in talk.prompts if self._mine(f"{talk.name}/{prompt}")])
+            for talk in self._talks[sample_type]
+        ]
         talk, prompts = rng.choice([(talk, prompts) for talk, prompts in talks if prompts])
         template = rng.choice(prompts)
         text = template
@@ -188,16 +210,28 @@ class Corpus:
         messages: tuple[Message, ...] = (_user(text),)
         if rng.random() < 0.3:
             messages = self._with_program(text, rng)
-        return Sample(type=sample_type, kind=talk.name, messages=messages, answer=rng.choice(talk.answers), spans=(), ends=True, asked={},
-                      settings={}, templates=(f"{talk.name}/{template}",))
+        return Sample(
+            type=sample_type,
+            kind=talk.name,
+            messages=messages,
+            answer=rng.choice(talk.answers),
+            spans=(),
+            ends=True,
+            asked={},
+            settings={},
+            templates=(f"{talk.name}/{template}",),
+        )
 
     def _with_program(self, text: str, rng: random.Random) -> tuple[Message, ...]:
         """The same words said while a program is there."""
         kind = rng.choice(list(self.kinds.values()))
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
-        return (_user(request.text), _assistant(_earlier(kind, rng)),
-                _user(in_context(_render(_state(kind, asked))[0], text)))
+        return (
+            _user(request.text),
+            _assistant(_earlier(kind, rng)),
+            _user(in_context(_render(_state(kind, asked))[0], text)),
+        )
 
 
 def is_held_out(wording: str) -> bool:
@@ -253,15 +287,35 @@ def _assistant(text: str) -> Message:
     return {"role": "assistant", "content": text}
 
 
-def _answered(sample_type: str, state: _State, request: Request, asked: Mapping[str, Setting], messages: tuple[Message, ...],
-              rng: random.Random, *, cut: bool = False, before: str = "") -> Sample:
+def _answered(
+    sample_type: str,
+    state: _State,
+    request: Request,
+    asked: Mapping[str, Setting],
+    messages: tuple[Message, ...],
+    rng: random.Random,
+    *,
+    cut: bool = False,
+    before: str = "",
+) -> Sample:
     """The sample whose answer is a sentence and the whole program, or with `cut` only up to its first line."""
     program, spans = _render(state)
     head = f"{rng.choice(state.kind.answers)}\n\n{_FENCE}"
-    shown = program[:program.index("\n") + 1] if cut else program
+    shown = program[: program.index("\n") + 1] if cut else program
     moved = tuple((start + len(head), stop + len(head)) for start, stop in spans if stop <= len(shown))
-    return Sample(type=sample_type, kind=state.kind.name, messages=messages, answer=head + shown + ("" if cut else "```"), spans=moved,
-                  ends=not cut, asked=asked, settings=state.settings, templates=request.templates, program=program, before=before)
+    return Sample(
+        type=sample_type,
+        kind=state.kind.name,
+        messages=messages,
+        answer=head + shown + ("" if cut else "```"),
+        spans=moved,
+        ends=not cut,
+        asked=asked,
+        settings=state.settings,
+        templates=request.templates,
+        program=program,
+        before=before,
+    )
 
 
 def _edit_answer(head: str, parts: Sequence[Part]) -> tuple[str, tuple[Span, ...]]:
@@ -281,5 +335,7 @@ def _edit_answer(head: str, parts: Sequence[Part]) -> tuple[str, tuple[Span, ...
 def _load_talks(path: Path) -> list[_Talk]:
     data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     slots = {name: tuple(words) for name, words in data.get("slots", {}).items()}
-    return [_Talk(name=name, prompts=tuple(group["prompts"]), answers=tuple(group["answers"]), slots=slots)
-            for name, group in data["groups"].items()]
+    return [
+        _Talk(name=name, prompts=tuple(group["prompts"]), answers=tuple(group["answers"]), slots=slots)
+        for name, group in data["groups"].items()
+    ]

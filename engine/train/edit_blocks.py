@@ -19,7 +19,9 @@ def diff_parts(old: str, new: str) -> list[Part]:
     Every SEARCH is as short as is unique, counted in whole lines, in the text as the parts before leave it.
     """
     before, after = old.split("\n"), new.split("\n")
-    changes = [code[1:] for code in SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if code[0] != "equal"]
+    changes = [
+        code[1:] for code in SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if code[0] != "equal"
+    ]
     parts: list[Part] = []
     while changes:
         start, stop, new_start, new_stop = changes.pop(0)
@@ -29,7 +31,7 @@ def diff_parts(old: str, new: str) -> list[Part]:
         while changes and changes[0][0] + shift < last:  # an anchor reached into the next change: take it in
             _, stop, _, new_stop = changes.pop(0)
             first, last = _grow(current, start + shift, stop + shift)
-        lead, tail = current[first:start + shift], current[stop + shift:last]
+        lead, tail = current[first : start + shift], current[stop + shift : last]
         parts.append(Part(search=tuple(current[first:last]), replace=(*lead, *after[new_start:new_stop], *tail)))
     return parts
 
@@ -54,5 +56,5 @@ def _unique(lines: Sequence[str], wanted: Sequence[str]) -> bool:
         return False
     text, part = "\n".join(lines), "\n".join(wanted)
     stripped, bare = [line.strip() for line in lines], [line.strip() for line in wanted]
-    same = sum(stripped[i:i + len(bare)] == bare for i in range(len(stripped) - len(bare) + 1))
+    same = sum(stripped[i : i + len(bare)] == bare for i in range(len(stripped) - len(bare) + 1))
     return text.count(part) == 1 and same == 1

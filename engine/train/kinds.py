@@ -28,7 +28,10 @@ Settings = Mapping[str, Setting]
 Span = tuple[int, int]
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
-_BRANCH = re.compile(r"(\{%-?\s*(?:if|elif|else)\b[^%]*-?%\}\n?)([^\n{]*(?:\{\{[^}]*\}\}[^\n{]*|\{(?![{%])[^\n{]*)*)")
+_BRANCH = re.compile(
+    r"(\{%-?\s*(?:if|elif|else)\b[^%]*-?%\}\n?)"  # the tag
+    r"([^\n{]*(?:\{\{[^}]*\}\}[^\n{]*|\{(?![{%])[^\n{]*)*)"  # the line after it, up to the next tag
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +190,13 @@ def load_kinds(folder: Path) -> dict[str, Kind]:
     """
     parts = {path.stem: mark_branches(path.read_text("utf-8")) for path in sorted((folder / "parts").glob("*.html"))}
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(parts), undefined=jinja2.StrictUndefined, finalize=_mark_value,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,  # noqa: S701
+        loader=jinja2.DictLoader(parts),
+        undefined=jinja2.StrictUndefined,
+        finalize=_mark_value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701
     )
     kinds = [_load_kind(path, environment) for path in sorted((folder / "kinds").glob("*.toml"))]
     return {kind.name: kind for kind in kinds}
@@ -198,8 +206,11 @@ def _load_kind(path: Path, environment: jinja2.Environment) -> Kind:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
         return Kind(
-            name=data["kind"], family=data["family"], title=data["title"],
-            prompts=tuple(data["prompts"]), answers=tuple(data["answer"]),
+            name=data["kind"],
+            family=data["family"],
+            title=data["title"],
+            prompts=tuple(data["prompts"]),
+            answers=tuple(data["answer"]),
             attributes={name: _attribute(name, table) for name, table in data["attributes"].items()},
             template=environment.from_string(mark_branches(data["program"].lstrip("\n"))),
         )
@@ -211,8 +222,11 @@ def _load_kind(path: Path, environment: jinja2.Environment) -> Kind:
 
 def _phrases(table: Mapping[str, Any]) -> Phrases:
     return Phrases(
-        adj=tuple(table.get("adj", ())), with_=tuple(table.get("with", ())), post=tuple(table.get("post", ())),
-        edit=tuple(table.get("edit", ())), say=table.get("say", ""),
+        adj=tuple(table.get("adj", ())),
+        with_=tuple(table.get("with", ())),
+        post=tuple(table.get("post", ())),
+        edit=tuple(table.get("edit", ())),
+        say=table.get("say", ""),
     )
 
 
@@ -234,10 +248,17 @@ def _attribute(name: str, table: Mapping[str, Any]) -> Attribute:
         raise ValueError(f"{name} has no value {default!r}, which is its default")
     if kind == "flag" and set(values) != {"on", "off"}:
         raise ValueError(f"the flag {name} needs the values on and off")
-    numbers = set(table["choices"]) | {int(key) for key in values} | {default} if kind == "number" else set()
+    numbers: set[int] = set()
+    if kind == "number":
+        numbers = {*table["choices"], *(int(key) for key in values), table["default"]}
     return Attribute(
-        name=name, type=kind, default=default, values=values,
+        name=name,
+        type=kind,
+        default=default,
+        values=values,
         fields={key: _fields(value) for key, value in table.get("values", {}).items()},
-        numbers=tuple(sorted(numbers)), any_number=_phrases(table),
-        least=table["min"] if kind == "number" else 0, most=table["max"] if kind == "number" else 0,
+        numbers=tuple(sorted(numbers)),
+        any_number=_phrases(table),
+        least=table["min"] if kind == "number" else 0,
+        most=table["max"] if kind == "number" else 0,
     )

@@ -12,18 +12,110 @@ from dataclasses import dataclass
 from engine.train.kinds import Kind, Phrases, Setting
 
 TYPO_RATE = 0.12
-_OPENERS = ("please {r}", "hi, {r}", "hello! {r}", "hey, {r}", "ok, {r}", "{r}, please", "{r} please", "{r}, thanks", "{r} thank you",
-            "{r}!", "{r}?", "{r} :)", "now {r}", "hi! could you do this: {r}", "i'd like this: {r}", "what about {r}", "quick one: {r}")
-_NOUN_OPENERS = ("make {r}", "make me {r}", "create {r}", "show me {r}", "I want {r}", "can you make {r}", "could you make {r}", "please make {r}",
-                 "build {r}", "I'd like {r}", "write {r}", "give me {r}", "let's have {r}", "generate {r}")
+_OPENERS = (
+    "please {r}",
+    "hi, {r}",
+    "hello! {r}",
+    "hey, {r}",
+    "ok, {r}",
+    "{r}, please",
+    "{r} please",
+    "{r}, thanks",
+    "{r} thank you",
+    "{r}!",
+    "{r}?",
+    "{r} :)",
+    "now {r}",
+    "hi! could you do this: {r}",
+    "i'd like this: {r}",
+    "what about {r}",
+    "quick one: {r}",
+)
+_NOUN_OPENERS = (
+    "make {r}",
+    "make me {r}",
+    "create {r}",
+    "show me {r}",
+    "I want {r}",
+    "can you make {r}",
+    "could you make {r}",
+    "please make {r}",
+    "build {r}",
+    "I'd like {r}",
+    "write {r}",
+    "give me {r}",
+    "let's have {r}",
+    "generate {r}",
+)
 EDIT_FRAMES = (
-    "{e}", "{e}", "{e}", "please {e}", "{e} please", "can you {e}", "can you {e}?", "could you {e}?", "could you please {e}", "now {e}",
-    "{e}, please", "ok, {e}", "great, now {e}", "nice! {e}", "I'd like you to {e}", "would you {e}?", "{e} thanks", "hmm, {e}",
-    "next, {e}", "looks good, but {e}", "{e}!", "and {e}", "also {e}", "lovely. {e}", "cool, now {e}", "thanks! now please {e}",
-    "one more thing: {e}", "just {e}", "let's {e}", "I want you to {e}", "perfect, but {e}", "then {e}", "change this: {e}",
+    "{e}",
+    "{e}",
+    "{e}",
+    "please {e}",
+    "{e} please",
+    "can you {e}",
+    "can you {e}?",
+    "could you {e}?",
+    "could you please {e}",
+    "now {e}",
+    "{e}, please",
+    "ok, {e}",
+    "great, now {e}",
+    "nice! {e}",
+    "I'd like you to {e}",
+    "would you {e}?",
+    "{e} thanks",
+    "hmm, {e}",
+    "next, {e}",
+    "looks good, but {e}",
+    "{e}!",
+    "and {e}",
+    "also {e}",
+    "lovely. {e}",
+    "cool, now {e}",
+    "thanks! now please {e}",
+    "one more thing: {e}",
+    "just {e}",
+    "let's {e}",
+    "I want you to {e}",
+    "perfect, but {e}",
+    "then {e}",
+    "change this: {e}",
 )
 _VERBS = frozenset(
-    "make show draw create give build render generate design write let want could can i'd i please display produce set code put".split())
+    (
+        "make",
+        "show",
+        "draw",
+        "create",
+        "give",
+        "build",
+        "render",
+        "generate",
+        "design",
+        "write",
+        "let",
+        "want",
+        "could",
+        "can",
+        "i'd",
+        "i",
+        "please",
+        "display",
+        "produce",
+        "set",
+        "code",
+        "put",
+        "simulate",
+        "animate",
+        "plot",
+        "visualise",
+        "visualize",
+        "let's",
+        "program",
+        "play",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +150,7 @@ def compose_edit(kind: Kind, frame: str, changes: Mapping[str, Setting], rng: ra
 
 
 def join_words(words: Sequence[str], last: str = " and ") -> str:
-    """"a, b and c"."""
+    """ "a, b and c"."""
     return ", ".join(words[:-1]) + last + words[-1] if len(words) > 1 else words[0]
 
 
@@ -75,7 +167,9 @@ def _get(phrases: Phrases, place: str) -> tuple[str, ...]:
     return {"adj": phrases.adj, "with": phrases.with_, "post": phrases.post, "edit": phrases.edit}[place]
 
 
-def _place(kind: Kind, asked: Mapping[str, Setting], *, room: bool, rng: random.Random) -> tuple[list[str], list[str], list[str], list[str]]:
+def _place(
+    kind: Kind, asked: Mapping[str, Setting], *, room: bool, rng: random.Random
+) -> tuple[list[str], list[str], list[str], list[str]]:
     """Gives every asked setting one fragment and its place: adjectives, after "with", after the noun, orders."""
     placed: dict[str, list[str]] = {"adj": [], "with": [], "post": [], "edit": []}
     names = list(asked)
@@ -139,9 +233,9 @@ def with_typo(text: str, rng: random.Random) -> str:
         at = rng.randrange(1, len(word) - 2)
         change = rng.choice(("swap", "drop", "double"))
         if change == "swap":
-            words[index] = word[:at] + word[at + 1] + word[at] + word[at + 2:]
+            words[index] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
         elif change == "drop":
-            words[index] = word[:at] + word[at + 1:]
+            words[index] = word[:at] + word[at + 1 :]
         else:
             words[index] = word[:at] + word[at] + word[at:]
     return " ".join(words)

@@ -1,0 +1,204 @@
+"""The corpus: repeatable, split by wording and combination, marked where it depends on the request, edits that apply."""
+
+import random
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from engine.artifacts import apply_answer, understood
+from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, is_held_out, random_setting
+from engine.train.edit_blocks import diff_parts
+from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
+from engine.train.phrasing import with_typo
+
+KINDS = load_kinds(CORPUS_FOLDER)
+
+
+@pytest.fixture(scope="module")
+def train() -> Corpus:
+    return Corpus(3, "train")
+
+
+@pytest.fixture(scope="module")
+def held_out() -> Corpus:
+    return Corpus(3, "held_out")
+
+
+def test_samples_depend_on_seed_and_index_alone(train: Corpus) -> None:
+    again = Corpus(3, "train")
+    assert [train.sample(index) for index in (7, 0, 39)] == [again.sample(index) for index in (7, 0, 39)]
+    other = Corpus(4, "train")
+    assert [train.sample(index) for index in range(20)] != [other.sample(index) for index in range(20)]
+
+
+def test_the_mixture_decides_which_types_come() -> None:
+    assert {Corpus(0, "train").sample(index).type for index in range(300)} == set(SAMPLE_TYPES)
+    assert {Corpus(0, "train", stage="short").sample(index).type for index in range(300)} == {
+        "create",
+        "understood",
+        "chat",
+        "decline",
+    }
+    with pytest.raises(ValueError, match="has no stage 'long'; it has short, full"):
+        Corpus(0, "train", stage="long")
+
+
+def test_spans_lie_in_order_inside_the_answer(train: Corpus) -> None:
+    for index in range(200):
+        sample = train.sample(index)
+        edges = [edge for span in sample.spans for edge in span]
+        assert all(start <= stop for start, stop in pairwise(edges))
+        assert not edges or (edges[0] >= 0 and edges[-1] <= len(sample.answer))
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_kind_renders_what_its_settings_say(kind) -> None:
+    rng = random.Random(1)
+    for _ in range(50):
+        settings = {name: random_setting(attribute, rng, off_rate=0.5) for name, attribute in kind.attributes.items()}
+        program = kind.render(settings, list(settings)).text
+        line = understood(program)
+        assert line is not None
+        assert line.kind == kind.name
+        assert line.chips == tuple(
+            kind.attributes[name].chip(value) for name, value in settings.items() if value is not False
+        )
+        assert "{{" not in program
+        assert "{%" not in program
+        assert "\n\n\n" not in program
+        assert program.isascii()
+        assert program.endswith("</html>\n")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_attribute_changes_the_program_and_can_be_asked_for(kind) -> None:
+    rng = random.Random(2)
+    base = kind.defaults()
+    for name, attribute in kind.attributes.items():
+        settings = {random_setting(attribute, rng, off_rate=0) for _ in range(60)} - {attribute.default}
+        bodies = {kind.render({**base, name: value}).text.split("\n", 1)[1] for value in settings}
+        assert len(bodies) == len(settings)
+        for value in settings | {attribute.default}:
+            phrases = attribute.phrases(value)
+            assert any(words.edit for words in phrases), (name, value)
+            assert attribute.say(value)
+    assert len(kind.prompts) >= 25
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_differs_between_two_settings_lies_in_the_spans(kind) -> None:
+    """Outside the spans two programs have the same lines, but for the ones a branch brings in or leaves out."""
+    for name, attribute in kind.attributes.items():
+        if attribute.type != "choice":
+            continue
+        programs = [kind.render({**kind.defaults(), name: value}) for value in attribute.values]
+        bare = []
+        for program in programs:
+            text = list(program.text)
+            for start, stop in program.spans:
+                text[start:stop] = " " * (stop - start)
+            bare.append("".join(text).split())
+        shared = set(bare[0]).intersection(*bare[1:])
+        assert len(shared) > 30
+
+
+def test_spans_are_the_values_and_the_first_lines_of_branches() -> None:
+    source = "{% if a %}\n  one({{ '\ue000x\ue001' }});\n  two();\n{% else %}\n  three();\n{% endif %}\nfour();\n"
+    marked = mark_branches(source)
+    assert marked == (
+        "{% if a %}\n\ue000  one({{ '\ue000x\ue001' }});\ue001\n  two();\n{% else %}\n\ue000  three();\ue001\n"
+        "{% endif %}\nfour();\n"
+    )
+    plain = strip_sentinels("a\ue000b\ue000c\ue001\ue001d\ue000\ue001e")
+    assert (plain.text, plain.spans) == ("abcde", ((1, 3),))
+
+
+def test_an_understood_sample_is_the_beginning_of_a_created_program(train: Corpus) -> None:
+    rng = random.Random(5)
+    for _ in range(20):
+        sample = train.sample_of("understood", rng)
+        assert not sample.ends
+        assert sample.answer.endswith("-->\n")
+        line = understood(sample.program)
+        assert line is not None
+        for name, value in sample.asked.items():
+            if value is not False:
+                assert KINDS[sample.kind].attributes[name].chip(value) in line.chips
+        assert (
+            sample.answer[sample.spans[0][0] : sample.spans[0][1]] + "\n"
+            == sample.program[: sample.program.index("\n") + 1]
+        )
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_answers_applied_give_the_program(split) -> None:
+    corpus = Corpus(8, split)
+    rng = random.Random(8)
+    for kind in KINDS:
+        for sample_type in ("create", "edit", "edit", "edit", "edit", "switch"):
+            sample = corpus.sample_of(sample_type, rng, kind)
+            applied = apply_answer({"index.html": sample.before} if sample.before else {}, sample.answer)
+            assert not applied.rejects
+            assert applied.files == {"index.html": sample.program}
+            assert ("```html index.html\n" + sample.before + "```\n\n" in sample.messages[-1]["content"]) == bool(
+                sample.before
+            )
+            assert sample.before != sample.program
+
+
+def test_edit_parts_are_short_and_unique() -> None:
+    old = "<a>\nx = 1;\n}\ny = 1;\n}\nz = 1;\n}"
+    parts = diff_parts(old, old.replace("y = 1", "y = 2"))
+    assert [(part.search, part.replace) for part in parts] == [(("y = 1;",), ("y = 2;",))]
+    inserted = "<a>\nx = 1;\n}\ny = 1;\n}\nnew\nz = 1;\n}"
+    (part,) = diff_parts(old, inserted)
+    assert tuple(line for line in part.replace if line != "new") == part.search
+    assert len(part.search) <= 2
+    assert old.count("\n".join(part.search)) == 1
+    (gone,) = diff_parts(inserted, old)
+    assert (gone.search, gone.replace) == (("new",), ())
+
+
+def test_the_splits_share_no_wording_and_no_combination(train: Corpus, held_out: Corpus) -> None:
+    words: dict[str, set[str]] = {"train": set(), "held_out": set()}
+    for name, corpus in (("train", train), ("held_out", held_out)):
+        for index in range(400):
+            sample = corpus.sample(index)
+            words[name].update(sample.templates)
+            prefix = "edit " if sample.type == "edit" else ""
+            if len(sample.asked) > 1:
+                assert is_held_out(combination(prefix + sample.kind, sample.asked)) == (name == "held_out")
+    assert not words["train"] & words["held_out"]
+    assert len(words["held_out"]) > 20
+
+
+def test_talk_and_outside_requests_get_words_and_no_code(train: Corpus) -> None:
+    rng = random.Random(0)
+    for sample_type in ("chat", "decline"):
+        for _ in range(40):
+            sample = train.sample_of(sample_type, rng)
+            assert "```" not in sample.answer
+            assert sample.ends
+            assert "{" not in sample.messages[-1]["content"].split("```")[-1]
+
+
+def test_typos_leave_numbers_alone() -> None:
+    rng = random.Random(0)
+    wrong = {with_typo("mountains with 12345 trees", rng) for _ in range(50)}
+    assert len(wrong) > 5
+    assert all("12345" in text for text in wrong)
+
+
+def test_a_broken_kind_file_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    shutil.copytree(CORPUS_FOLDER, folder)
+    path = folder / "kinds" / "balls.toml"
+    good = path.read_text("utf-8")
+    path.write_text(good.replace('default = "colourful"', 'default = "plaid"'), "utf-8")
+    with pytest.raises(ValueError, match=r"balls.toml can't be read as a kind: color has no value 'plaid'"):
+        load_kinds(folder)
+    path.write_text(good.replace("answer = [", "reply = ["), "utf-8")
+    with pytest.raises(ValueError, match=r"balls.toml lacks 'answer'"):
+        load_kinds(folder)
