@@ -38,7 +38,7 @@ def rotary_table(config: ModelConfig, num_positions: int) -> Tensor:
 
 def rotate(x: Tensor, rotations: Tensor) -> Tensor:
     """Turn the pairs in the last dimension of `x` [..., P] by `rotations` [..., P/2]; dtype is kept."""
-    pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
+    pairs = torch.view_as_complex(x.float().contiguous().view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * rotations).flatten(-2).to(x.dtype)
 
 
