@@ -70,7 +70,7 @@ class Theme(QObject):
         return self._palette.colors[role]
 
     def syntax(self, role: str) -> QColor:
-        """Colour of a syntax role: text keyword string number function comment tag attribute operator."""
+        """Colour of a syntax role, as listed under [syntax] in the theme files."""
         return QColor(self._palette.syntax[role])
 
     def expert_color(self, index: int) -> QColor:
