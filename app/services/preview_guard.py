@@ -1,0 +1,63 @@
+"""Keeps the preview off the network: the request interceptor of one preview, and the gate of the whole process.
+
+Four layers, each sufficient for what it sees: the page's policy (preview_scheme.py) refuses before a request is
+made; the interceptor refuses what the policy lets pass; navigation is refused by the page (preview_page.py); and
+preconnect hints and WebRTC over TCP, which heed none of these (tried), end in a proxy that isn't there.
+"""
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtNetwork import QNetworkProxy
+from PySide6.QtWebEngineCore import QWebEngineUrlRequestInfo, QWebEngineUrlRequestInterceptor
+
+_LOCAL_SCHEMES = frozenset({"preview", "data", "blob", "about"})
+
+
+class RequestGuard(QWebEngineUrlRequestInterceptor):
+    """Refuses every request that leaves the preview's own schemes, unless the network is allowed.
+
+    Signals:
+        request_blocked: (address, kind of resource).
+    """
+
+    request_blocked = Signal(str, str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.network_allowed = False
+
+    # --- Qt overrides
+
+    def interceptRequest(self, info: QWebEngineUrlRequestInfo) -> None:
+        """Let our schemes through and, when allowed, the web; block the rest, files included."""
+        scheme = info.requestUrl().scheme()
+        if scheme in _LOCAL_SCHEMES or (self.network_allowed and scheme in ("http", "https", "ws", "wss")):
+            return
+        info.block(True)  # noqa: FBT003 - its stub knows no keyword
+        kind = info.resourceType().name.removeprefix("ResourceType")
+        self.request_blocked.emit(info.requestUrl().toString(), kind.lower())
+
+
+class NetworkGate:
+    """Points all of this process's Qt networking at a dead end while no preview may use the network.
+
+    Chromium takes the proxy of the application, and asks for it again at every connection. Qt code of the program
+    that does need a connection (the engine's endpoint) sets QNetworkProxy.NoProxy on its own access manager.
+    """
+
+    def __init__(self) -> None:
+        self._before = QNetworkProxy.applicationProxy()
+        self._allowed: set[str] = set()
+        self._apply()
+
+    def set_allowed(self, owner: str, *, allowed: bool) -> None:
+        """Note whether one preview may use the network; the gate is open while any may."""
+        if allowed:
+            self._allowed.add(owner)
+        else:
+            self._allowed.discard(owner)
+        self._apply()
+
+    def _apply(self) -> None:
+        # port 9 is "discard": nothing answers there
+        dead_end = QNetworkProxy(QNetworkProxy.ProxyType.HttpProxy, "127.0.0.1", 9)
+        QNetworkProxy.setApplicationProxy(self._before if self._allowed else dead_end)
