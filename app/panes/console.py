@@ -1,5 +1,7 @@
 """The console: a Jupyter console on a kernel of its own, for Python files and data analysis."""
 
+import sys
+import tempfile
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
@@ -35,6 +37,7 @@ class ConsolePane(QWidget):
         self._waiting: list[str] = []
         self._ready = False
         self._console: RichJupyterWidget | None = None
+        self._sockets: tempfile.TemporaryDirectory[str] | None = None
         self._state = QLabel(START_TEXT, self)
         self._pages = QStackedWidget(self)
         self._build()
@@ -63,7 +66,7 @@ class ConsolePane(QWidget):
         if self._manager is not None:
             return
         self._state.setText("Starting Python…")
-        self._manager = QtKernelManager(kernel_name="python3")
+        self._manager = QtKernelManager(kernel_name="python3", **self._transport())
         self._manager.start_kernel(cwd=str(self._folder) if self._folder else None)
         client = self._manager.client()
         client.start_channels()
@@ -73,8 +76,8 @@ class ConsolePane(QWidget):
         self._console.kernel_client = client
         self._pages.addWidget(self._console)
         self._apply_theme()
-        client.kernel_info(reply=False)
         client.iopub_channel.message_received.connect(self._message_received)
+        client.kernel_info()
         self._pages.setCurrentWidget(self._console)
 
     def stop(self) -> None:
@@ -84,6 +87,8 @@ class ConsolePane(QWidget):
         self._console.kernel_client.stop_channels()
         self._manager.shutdown_kernel(now=True)
         self._manager = None
+        if self._sockets is not None:
+            self._sockets.cleanup()
         self._ready = False
 
     @Slot()
@@ -99,6 +104,13 @@ class ConsolePane(QWidget):
             self._manager.restart_kernel(now=True)
             self._console.reset(clear=True)
             QTimer.singleShot(0, self, self._prepare)
+
+    def _transport(self) -> dict[str, str]:
+        """Sockets in a folder only we can read, where the system has them: nobody else can listen in."""
+        if sys.platform == "win32":
+            return {}
+        self._sockets = tempfile.TemporaryDirectory(prefix="expertarium-kernel-")
+        return {"transport": "ipc", "ip": f"{self._sockets.name}/s"}
 
     def _build(self) -> None:
         self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -157,7 +169,9 @@ class ConsolePane(QWidget):
         color = self._theme.color
         self._console.set_default_style("linux" if self._theme.is_dark else "lightbg")
         self._console.syntax_style = "monokai" if self._theme.is_dark else "default"
-        self._console.font = self._theme.mono()
+        font = self._theme.mono()
+        font.setPointSizeF(font.pixelSize() * 72 / self.logicalDpiY())  # the console counts in points
+        self._console.font = font
         self._console.style_sheet += (
             f"QPlainTextEdit, QTextEdit {{ background-color: {color('code').name()};"
             f" color: {color('text').name()}; border: none; }}"

@@ -119,8 +119,8 @@ def monaco_theme(theme: Theme) -> dict[str, Any]:
         return color.name()
 
     rules = {"keyword": "keyword", "string": "string", "number": "number", "number.hex": "number",
-             "type.identifier": "function", "function": "function", "comment": "comment", "tag": "tag", "attribute.name": "attribute",
-             "attribute.value": "string", "delimiter": "operator", "metatag": "comment"}
+             "type.identifier": "function", "function": "function", "comment": "comment", "tag": "tag",
+             "attribute.name": "attribute", "attribute.value": "string", "delimiter": "operator", "metatag": "comment"}
     return {
         "base": "vs-dark" if theme.is_dark else "vs",
         "inherit": True,
