@@ -83,7 +83,7 @@ class Trainer:
         counts = self.network.counts_LE[sparse]
         answers = batch.weights_T >= 1
         return StepReport(
-            loss=float(loss), answer_loss=float(row_loss_T[answers].mean()), by_type=dict(_by_type(documents)),
+            loss=float(loss.detach()), answer_loss=float(row_loss_T[answers].mean()), by_type=dict(_by_type(documents)),
             tokens=len(batch.tokens_T), top_logit=float(top_LH.max()), clipped=clipped,
             load=[round(float(value), 2) for value in counts.amax(1) / counts.mean(1)],
         )
@@ -134,14 +134,14 @@ def _by_type(documents: list[Document]) -> Counter[str]:
     return Counter(document.type for document in documents)
 
 
-def run(trainer: Trainer, draw: Draw) -> None:
-    """Train until the plan's minutes are used up, saving on the way and at the end."""
+def run(trainer: Trainer, draw: Draw, stopped: Callable[[], bool]) -> None:
+    """Train until the plan's minutes are used up or `stopped` says so, saving on the way and at the end."""
     plan, position = trainer.plan, trainer.position
     budget_s = plan.minutes * 60
     saved_at = started = time.monotonic()
     before = position.seconds
     tokens_before = position.tokens
-    while position.seconds < budget_s:
+    while position.seconds < budget_s and not stopped():
         report = trainer.step(draw, position.seconds / budget_s)
         now = time.monotonic()
         position.seconds = before + now - started

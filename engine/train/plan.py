@@ -71,5 +71,12 @@ def rate_factor(step: int, progress: float) -> float:
 
 
 def context_tokens(progress: float) -> int:
-    """Longest document at this point of training: edits, which see a program, come in the second half."""
-    return 1024 if progress < 0.5 else 2048
+    """Longest document at this point of training: edits, which see a program, come in the second part."""
+    return 2048 if progress < 0.45 else 2560
+
+
+def mixture(progress: float) -> dict[str, float]:
+    """Share of each sample type: programs and reading requests first, changes to programs in the second half."""
+    if progress < 0.45:
+        return {"create": 0.52, "understood": 0.30, "chat": 0.07, "decline": 0.11}
+    return {"create": 0.40, "understood": 0.18, "edit": 0.26, "switch": 0.02, "chat": 0.05, "decline": 0.09}

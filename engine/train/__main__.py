@@ -1,0 +1,122 @@
+"""`python -m engine.train STAGE`: tokenizer, data, train, evaluate and export, each from the files of the one before.
+
+Training goes on from its last checkpoint whenever it is started again.
+"""
+
+import argparse
+import json
+import random
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+
+import torch
+
+from engine.train.corpus import Corpus, Sample
+from engine.train.data import Document, encode_sample
+from engine.train.evaluate import evaluate
+from engine.train.export import export_model
+from engine.train.loop import Draw, Trainer, run
+from engine.train.plan import NANO_CONFIG, Plan, default_folder, mixture
+from engine.train.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+
+TOKENIZER_SAMPLES = 3000
+CARD = """---
+license: apache-2.0
+---
+# Expertarium Nano v0
+
+An 18M-parameter mixture-of-experts model (4M active per token) in the architecture of DeepSeek-V3 and Kimi K2, trained from
+scratch with MuonClip on programs this project generates. It writes the kinds of program in resources/corpus and little else.
+"""
+NANO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "nano"
+
+
+def sample_at(corpus: Corpus, seed: int, index: int, progress: float) -> Sample:
+    """The sample at an index; which type it has follows the mixture at this point of training."""
+    rng = random.Random(f"{seed}/{index}")  # noqa: S311
+    shares = mixture(progress)
+    return corpus.sample_of(rng.choices(list(shares), list(shares.values()))[0], rng)
+
+
+def make_tokenizer(plan: Plan) -> None:
+    """Learn the merges from training samples of every kind, new programs and talk alike."""
+    corpus = Corpus(plan.seed, "train")
+    texts = []
+    for index in range(TOKENIZER_SAMPLES):
+        sample = sample_at(corpus, plan.seed, index, 0.0)
+        texts += [message["content"] for message in sample.messages] + [sample.answer]
+    save_tokenizer(train_tokenizer(texts, NANO_CONFIG["vocab_size"]), plan.tokenizer,
+                   NANO_CONFIG["max_position_embeddings"])
+
+
+def describe_data(plan: Plan, count: int) -> None:
+    """Print tokens per sample type and kind as JSON."""
+    draw = make_draw(plan)
+    lengths: dict[str, list[int]] = {}
+    for index in range(count):
+        document = draw(index, index / count)
+        lengths.setdefault(f"{document.type} {document.kind}", []).append(len(document.ids))
+    rows = {name: {"samples": len(values), "mean_tokens": round(sum(values) / len(values)), "max_tokens": max(values)}
+            for name, values in sorted(lengths.items())}
+    sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+
+
+def make_draw(plan: Plan) -> Draw:
+    """Training documents by index, encoded when they are asked for."""
+    corpus, tokenizer = Corpus(plan.seed, "train"), load_tokenizer(plan.tokenizer)
+
+    def draw(index: int, progress: float) -> Document:
+        return encode_sample(tokenizer, sample_at(corpus, plan.seed, index, progress))
+
+    return draw
+
+
+def train(plan: Plan) -> None:
+    """Start or go on; SIGTERM and Ctrl+C end the run after the current step, saved."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainer = Trainer(plan, NANO_CONFIG, device, torch.bfloat16)
+    if plan.checkpoint.exists():
+        trainer.resume(plan.checkpoint)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    run(trainer, make_draw(plan), stop.is_set)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
+    parser.add_argument("stage", choices=("tokenizer", "data", "train", "evaluate", "export", "all"))
+    parser.add_argument("--folder", type=Path, default=default_folder(), help="training state")
+    parser.add_argument("--minutes", type=float, default=100.0, help="training time the schedule spans, in all")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch-tokens", type=int, default=6144)
+    parser.add_argument("--lr", type=float, default=2.5e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=200, help="samples to look at (data, evaluate)")
+    parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export)")
+    parser.add_argument("--random", action="store_true", help="export fresh weights")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one stage, or all."""
+    args = parse_arguments(arguments)
+    torch.set_num_threads(args.threads)
+    plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    stages = {
+        "tokenizer": lambda: make_tokenizer(plan),
+        "data": lambda: describe_data(plan, args.count),
+        "train": lambda: train(plan),
+        "evaluate": lambda: sys.stdout.write(json.dumps(evaluate(plan, args.count), indent=1) + "\n"),
+        "export": lambda: export_model(None if args.random else plan.checkpoint, NANO_CONFIG, plan.tokenizer, args.out, CARD),
+    }
+    for stage in stages if args.stage == "all" else (args.stage,):
+        stages[stage]()
+
+
+if __name__ == "__main__":
+    main()
