@@ -71,6 +71,30 @@ def make_tool_button(theme: Theme, icon: str, tip: str, slot: Callable[..., obje
     return button
 
 
+class QuietButton(QToolButton):
+    """An icon button that shows only while the mouse is over its owner, or it has the focus itself."""
+
+    def __init__(self, theme: Theme, icon: str, tip: str, slot: Callable[..., object]) -> None:
+        super().__init__()
+        self._owner_is_hovered = False
+        self.setIconSize(QSize(ICON_SIZE - 2, ICON_SIZE - 2))
+        self.setFixedSize(22, 20)
+        self.setToolTip(tip)
+        self.setAccessibleName(tip)
+        theme.set_icon(self, icon, "faint")
+        self.clicked.connect(slot)
+
+    def set_owner_hovered(self, *, hovered: bool) -> None:
+        """Show or hide; its place stays."""
+        self._owner_is_hovered = hovered
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint when there is reason to."""
+        if self._owner_is_hovered or self.hasFocus():
+            super().paintEvent(event)
+
+
 def surface(name: Literal["panel", "background", "code", "clear"]) -> QWidget:
     """A plain widget with the background of a surface."""
     widget = QWidget()

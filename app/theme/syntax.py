@@ -56,11 +56,13 @@ def highlight(code: str, language: str) -> list[list[Span]]:
     A name followed by "(" is taken for a function, which Pygments' JavaScript lexer does not say.
     """
     lexer = _lexer(language) if language else None
+    # Some lexers want the last line ended, and colour a script only when its element is closed.
+    ending = "</script>\n" if code.rfind("<script") > code.rfind("</script") else "\n"
     lines: list[list[Span]] = [[]]
     if lexer is None:
         return [[] for _ in code.split("\n")]
     column = 0
-    tokens = list(lexer.get_tokens(code))
+    tokens = list(lexer.get_tokens(code + ending))
     for number, (kind, value) in enumerate(tokens):
         role = _role_of(kind)
         if role == "text" and kind[:1] == ("Name",) and _is_call(tokens, number):
@@ -73,6 +75,15 @@ def highlight(code: str, language: str) -> list[list[Span]]:
             if role != "text" and length:
                 lines[-1].append((column, length, role))
             column += length
+    return _clipped(lines, code)
+
+
+def _clipped(lines: list[list[Span]], code: str) -> list[list[Span]]:
+    """Drop the spans of what was added for the lexer's sake."""
+    wanted = code.count("\n") + 1
+    end = _units(code.rpartition("\n")[2])
+    del lines[wanted:]
+    lines[-1] = [(start, min(length, end - start), role) for start, length, role in lines[-1] if start < end]
     return lines
 
 

@@ -3,7 +3,7 @@
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QDoubleSpinBox, QFormLayout, QFrame, QPlainTextEdit, QSpinBox, QVBoxLayout, QWidget
 
-from app.core.sampling import Sampling
+from app.core.wire import Sampling
 from app.theme.controls import Card, make_label
 from app.theme.metrics import GAP_M, GAP_S
 from app.theme.theme import Theme

@@ -9,7 +9,7 @@ from app.panes.chat.blocks import BlockView, make_block_view
 from app.panes.chat.notices import EndNotice, FactChips, RejectNotice, spaced
 from app.panes.chat.request_view import MessageView
 from app.panes.chat.understood_row import UnderstoodRow
-from app.theme.controls import make_label, make_tool_button
+from app.theme.controls import QuietButton, make_label
 from app.theme.metrics import GAP_S, GAP_XS
 from app.theme.theme import Theme
 from engine.artifacts import understood
@@ -40,8 +40,9 @@ class AnswerView(MessageView):
         self.understood_row: UnderstoodRow | None = None
         self.chips: FactChips | None = None
         self._state = make_label("", "faint", "small")
-        self.copy_button = make_tool_button(theme, "copy", "Copy the answer", self._copy, "faint")
-        self.again_button = make_tool_button(theme, "reload", "Write another answer", self._again, "faint")
+        self.copy_button = QuietButton(theme, "copy", "Copy the answer", self._copy)
+        self.again_button = QuietButton(theme, "reload", "Write another answer", self._again)
+        self.quiet_buttons = [self.copy_button, self.again_button]
         self._name = make_label(name, "dim", "small", bold=True)
         self._column = spaced(QVBoxLayout(self))
         self._column.addLayout(self._header())
@@ -61,8 +62,7 @@ class AnswerView(MessageView):
         row.addWidget(self.arrows)
         row.addWidget(self._state)
         row.addStretch(1)
-        for button in (self.copy_button, self.again_button):
-            button.setFixedSize(22, 20)
+        for button in self.quiet_buttons:
             row.addWidget(button)
         row.setSpacing(GAP_XS)
         return row
@@ -148,7 +148,7 @@ class AnswerView(MessageView):
         view.deleteLater()
 
     def _show_tools(self, *, shown: bool) -> None:
-        for button in (self.copy_button, self.again_button):
+        for button in self.quiet_buttons:
             button.setVisible(shown)
 
     # --- what stands under it

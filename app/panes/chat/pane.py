@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, Q
 
 from app.core.problem import ProblemText
 from app.core.records import Message
-from app.core.sampling import Sampling
 from app.core.stream import StreamUpdate
+from app.core.wire import Sampling
 from app.panes.chat.answer_settings import AnswerSettings
 from app.panes.chat.answer_view import AnswerView
 from app.panes.chat.composer import Composer

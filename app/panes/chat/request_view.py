@@ -1,13 +1,13 @@
 """What requests and answers share, and the person's request: a bubble that can be edited and sent again."""
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QResizeEvent
+from PySide6.QtCore import QEvent, Qt, Signal, Slot
+from PySide6.QtGui import QEnterEvent, QGuiApplication, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.core.records import Message
 from app.panes.chat.notices import spaced
 from app.panes.chat.text_views import plain_document
-from app.theme.controls import make_button, make_label, make_tool_button
+from app.theme.controls import QuietButton, make_button, make_label, make_tool_button
 from app.theme.metrics import GAP_XS
 from app.theme.theme import Theme
 
@@ -67,6 +67,7 @@ class MessageView(QWidget):
         super().__init__()
         self._theme = theme
         self.message = message
+        self.quiet_buttons: list[QuietButton] = []
         self.arrows = SiblingArrows(theme)
         self.arrows.stepped.connect(self._stepped)
 
@@ -77,6 +78,18 @@ class MessageView(QWidget):
     @Slot()
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.message.text)
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """Show the tools."""
+        super().enterEvent(event)
+        for button in self.quiet_buttons:
+            button.set_owner_hovered(hovered=True)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Hide the tools."""
+        super().leaveEvent(event)
+        for button in self.quiet_buttons:
+            button.set_owner_hovered(hovered=False)
 
 
 class Bubble(QLabel):
@@ -156,23 +169,20 @@ class RequestView(MessageView):
         super().__init__(theme, message)
         self.bubble = Bubble(theme, message.text)
         self.editor: RequestEditor | None = None
-        self.edit_button = make_tool_button(theme, "edit", "Edit this request and send it again", self._edit, "faint")
-        self.copy_button = make_tool_button(theme, "copy", "Copy", self._copy, "faint")
+        self.edit_button = QuietButton(theme, "edit", "Edit this request and send it again", self._edit)
+        self.copy_button = QuietButton(theme, "copy", "Copy", self._copy)
+        self.quiet_buttons = [self.copy_button, self.edit_button]
         self._column = spaced(QVBoxLayout(self), 2)
-        row = QHBoxLayout()
+        self._row = QWidget()
+        row = QHBoxLayout(self._row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
         row.addStretch(1)
+        for widget in (self.arrows, *self.quiet_buttons):
+            row.addWidget(widget)
+        row.addSpacing(GAP_XS)
         row.addWidget(self.bubble)
-        self._column.addLayout(row)
-        self._tools = QWidget()
-        tools = QHBoxLayout(self._tools)
-        tools.setContentsMargins(0, 0, 0, 0)
-        tools.setSpacing(0)
-        tools.addStretch(1)
-        for widget in (self.arrows, self.copy_button, self.edit_button):
-            tools.addWidget(widget)
-        for button in (self.copy_button, self.edit_button):
-            button.setFixedSize(22, 20)
-        self._column.addWidget(self._tools)
+        self._column.addWidget(self._row)
 
     @Slot()
     def _edit(self) -> None:
@@ -189,8 +199,7 @@ class RequestView(MessageView):
         row.addWidget(make_button("Send", self._accept, "primary"))
         self._column.addWidget(self.editor)
         self._column.addWidget(self._buttons)
-        self.bubble.hide()
-        self._tools.hide()
+        self._row.hide()
         self.editor.setFocus()
 
     @Slot()
@@ -209,8 +218,7 @@ class RequestView(MessageView):
             widget.hide()
             widget.deleteLater()
         self.editor = None
-        self.bubble.show()
-        self._tools.show()
+        self._row.show()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Refit the bubble."""

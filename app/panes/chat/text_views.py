@@ -46,6 +46,7 @@ class ProseView(QTextBrowser):
         self.setOpenLinks(False)
         self.setUndoRedoEnabled(False)
         self.document().setDocumentMargin(0)
+        self.document().setIndentWidth(20)
         self.anchorClicked.connect(self._open_link)
         theme.theme_changed.connect(self._apply_theme)
         self._apply_theme()
@@ -105,6 +106,7 @@ class CodeView(QTextEdit):
         self._language = language
         self._code = ""
         self._max_lines: int | None = None
+        self._shows_tail = False
         self._line_roles: dict[int, str] = {}
         self._spans: list[list[tuple[int, int, str]]] = []
         self._marked: tuple[int, int] | None = None
@@ -113,6 +115,7 @@ class CodeView(QTextEdit):
         self._highlight_timer.setSingleShot(True)
         self._highlight_timer.setInterval(_HIGHLIGHT_DELAY_MS)
         self._highlight_timer.timeout.connect(self._highlight)
+        self.verticalScrollBar().rangeChanged.connect(self._place)
         theme.theme_changed.connect(self._apply_theme)
         self._apply_theme()
 
@@ -149,6 +152,8 @@ class CodeView(QTextEdit):
             cursor.insertText(code)
             self._spans = []
         self._code = code
+        # The widget's own cursor moves with text put in at its place, and Qt then scrolls to it.
+        self.moveCursor(QTextCursor.MoveOperation.Start)
         self._fit()
         if final:
             self._highlight_timer.stop()
@@ -163,9 +168,9 @@ class CodeView(QTextEdit):
     def set_max_lines(self, max_lines: int | None, *, tail: bool = False) -> None:
         """Show at most so many lines: the first ones, or with `tail` the last."""
         self._max_lines = max_lines
+        self._shows_tail = tail
         self._fit()
-        bar = self.verticalScrollBar()
-        bar.setValue(bar.maximum() if tail else 0)
+        self._place()
 
     def set_line_roles(self, roles: dict[int, str]) -> None:
         """Paint whole lines in the colour of a role (a diff's); keys are line numbers from 0."""
@@ -181,17 +186,17 @@ class CodeView(QTextEdit):
         """Number of lines."""
         return self.document().blockCount()
 
-    def fit_tail(self) -> None:
-        """Show the last lines, for code that is being written."""
-        bar = self.verticalScrollBar()
-        bar.setValue(bar.maximum())
-
     # --- showing
 
     def _fit(self) -> None:
         lines = self.line_count()
         shown = lines if self._max_lines is None else min(lines, self._max_lines)
         self.setFixedHeight(shown * LINE_HEIGHT_PX + 20)
+
+    @Slot()
+    def _place(self) -> None:
+        bar = self.verticalScrollBar()
+        bar.setValue(bar.maximum() if self._shows_tail else 0)
 
     @Slot()
     def _highlight(self) -> None:
@@ -227,7 +232,8 @@ class CodeView(QTextEdit):
     def _line_selection(self, line: int, role: str) -> QTextEdit.ExtraSelection:
         cursor = QTextCursor(self.document().findBlockByNumber(line))
         selection = _extra(cursor, self._theme.color(f"{role}_background"))
-        selection.format.setProperty(QTextCharFormat.Property.FullWidthSelection, 1)
+        full_width = True
+        selection.format.setProperty(QTextCharFormat.Property.FullWidthSelection, full_width)
         return selection
 
     def _position(self, code_points: int) -> int:

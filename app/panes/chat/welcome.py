@@ -46,7 +46,7 @@ class CardButton(QWidget):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName(f"{card.title}: {card.prompt}")
         self.setToolTip("Send this request")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._icon = QLabel()
         self._icon.setFixedSize(QSize(20, 20))
         text = make_label(card.prompt, "dim", "small")
@@ -176,6 +176,8 @@ class Welcome(QWidget):
         if columns == self._columns:
             return
         self._columns = columns
+        for column in range(2):
+            self._grid.setColumnStretch(column, 1 if column < columns else 0)
         for number, card in enumerate(self.cards):
             self._grid.addWidget(card, number // columns, number % columns)
 
