@@ -1,4 +1,4 @@
-"""The corpus: repeatable, split by wording and combination, marked where it depends on the request, edits that apply."""
+"""The corpus: repeatable, split by wording and combination, marked where it depends on requests, edits that apply."""
 
 import random
 import shutil
