@@ -40,7 +40,7 @@ def encode_blocks(matrix: Tensor) -> tuple[Tensor, Tensor]:
                 f" alike. Choose dimensions of at most {BLOCK} or multiples of it, or save in bfloat16."
             )
     high, wide = -(-rows // BLOCK), -(-columns // BLOCK)
-    blocks = matrix.float().view(high, rows // high, wide, columns // wide)
+    blocks = matrix.float().contiguous().view(high, rows // high, wide, columns // wide)
     scales = (blocks.abs().amax((1, 3)) / _LARGEST).clamp_min(_TINY)
     values = (blocks / scales[:, None, :, None]).clamp(-_LARGEST, _LARGEST).to(torch.float8_e4m3fn)
     return values.view(rows, columns), scales

@@ -8,14 +8,8 @@ Legend: N tokens, H heads, Q = nope + rope width of a query head, R latent rank,
 V value width, S keys.
 """
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention.varlen import varlen_attn
 
 from engine.config import ModelConfig
 from engine.models.k2.layers import Linear, RmsNorm
@@ -23,16 +17,6 @@ from engine.models.k2.rope import rotate
 
 _LATENT_NORM_EPS = 1e-6  # the architecture's own constant: config.json's eps is for the layer norms only
 _QUERY_TILE = 256  # queries scored at once: small enough for the scores to stay in cache
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackedDocuments:
-    """Where documents lie in a flat batch: attention never crosses from one to the next."""
-
-    bounds: tuple[int, ...]  # first token of each document, then the number of tokens
-    offsets: Tensor  # the same as int32 on the device, for CUDA's kernel
-    longest: int
-    rotations_NP: Tensor  # per token, positions counted from its document's start
 
 
 class LatentAttention(nn.Module):
@@ -78,19 +62,9 @@ class LatentAttention(nn.Module):
         turned = turned_SP.unsqueeze(1).expand(-1, config.num_heads, -1)
         return torch.cat((plain, turned), dim=-1), values
 
-    def forward(
-        self, x_ND: Tensor, documents: PackedDocuments, *, want_max_logits: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Causal attention inside each document; returns [N, D] and, if asked, the highest logit per head [H]."""
-        q_NHQ = self.queries(x_ND, documents.rotations_NP)
-        k_NHQ, v_NHV = self.expand(*self.latents(x_ND, documents.rotations_NP))
-        scale = self.config.attention_scale
-        highest = max_attention_logits(q_NHQ, k_NHQ, documents.bounds, scale) if want_max_logits else None
-        if x_ND.is_cuda and x_ND.dtype in (torch.bfloat16, torch.float16):
-            mixed = _flash(q_NHQ, k_NHQ, v_NHV, documents, scale)
-        else:
-            mixed = _per_document(q_NHQ, k_NHQ, v_NHV, documents.bounds, scale)
-        return self.o_proj(mixed.flatten(-2)), highest
+    def forward(self, x_ND: Tensor, rotations_NP: Tensor) -> Tensor:
+        """Causal attention [N, D] over one whole sequence."""
+        return self._attend(x_ND, *self.latents(x_ND, rotations_NP), rotations_NP)
 
     def extend(self, x_ND: Tensor, rows_SW: Tensor, length: int, rotations_NP: Tensor) -> Tensor:
         """Attention [N, D] of N tokens that follow the `length` cached ones; their rows are written to the cache.
@@ -99,14 +73,17 @@ class LatentAttention(nn.Module):
         """
         end = length + len(x_ND)
         torch.cat(self.latents(x_ND, rotations_NP), dim=-1, out=rows_SW[length:end])
-        q_NHQ = self.queries(x_ND, rotations_NP)
         widths = [self.config.kv_lora_rank, self.config.rope_head_dim]
         latent_SR, turned_SP = torch.split(rows_SW[:end], widths, dim=-1)
+        return self._attend(x_ND, latent_SR, turned_SP, rotations_NP)
+
+    def _attend(self, x_ND: Tensor, latent_SR: Tensor, turned_SP: Tensor, rotations_NP: Tensor) -> Tensor:
+        q_NHQ = self.queries(x_ND, rotations_NP)
         k_SHQ, v_SHV = self.expand(latent_SR, turned_SP)
-        mixed = causal_attention(
+        mixed_HNV = causal_attention(
             q_NHQ.transpose(0, 1), k_SHQ.transpose(0, 1), v_SHV.transpose(0, 1), self.config.attention_scale
         )
-        out: Tensor = self.o_proj(mixed.transpose(0, 1).flatten(-2))
+        out: Tensor = self.o_proj(mixed_HNV.transpose(0, 1).flatten(-2))
         return out
 
 
@@ -127,20 +104,6 @@ def causal_attention(q_HNQ: Tensor, k_HSQ: Tensor, v_HSV: Tensor, scale: float) 
     return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
 
 
-@torch.no_grad()
-def max_attention_logits(q_NHQ: Tensor, k_NHQ: Tensor, bounds: Sequence[int], scale: float) -> Tensor:
-    """Highest scaled q.k per head [H] over all visible pairs: what MuonClip compares with its threshold."""
-    highest = q_NHQ.new_full((q_NHQ.shape[1],), -torch.inf, dtype=torch.float32)
-    for first, last in itertools.pairwise(bounds):
-        k_HQS = k_NHQ[first:last].permute(1, 2, 0)
-        for start in range(first, last, _QUERY_TILE):
-            end = min(start + _QUERY_TILE, last)
-            scores = _scores(q_NHQ[start:end].transpose(0, 1), k_HQS[..., : end - first], scale)
-            scores = scores.masked_fill(_future(end - start, end - first, scores.device), -torch.inf)
-            highest = torch.maximum(highest, scores.amax((1, 2)).float())
-    return highest
-
-
 def _scores(q_HNQ: Tensor, k_HQS: Tensor, scale: float) -> Tensor:
     nothing = q_HNQ.new_zeros(())
     return torch.baddbmm(nothing, q_HNQ, k_HQS, beta=0, alpha=scale)
@@ -149,32 +112,3 @@ def _scores(q_HNQ: Tensor, k_HQS: Tensor, scale: float) -> Tensor:
 def _future(num_queries: int, num_keys: int, device: torch.device) -> Tensor:
     """True where a key comes after the query; the queries are the last of the keys' positions."""
     return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).triu(num_keys - num_queries + 1)
-
-
-def _per_document(q_NHQ: Tensor, k_NHQ: Tensor, v_NHV: Tensor, bounds: Sequence[int], scale: float) -> Tensor:
-    q_HNQ, k_HNQ, v_HNV = (each.transpose(0, 1) for each in (q_NHQ, k_NHQ, v_NHV))
-    mixed = [
-        causal_attention(q_HNQ[:, first:last], k_HNQ[:, first:last], v_HNV[:, first:last], scale).transpose(0, 1)
-        for first, last in itertools.pairwise(bounds)
-    ]
-    return torch.cat(mixed)
-
-
-def _flash(q_NHQ: Tensor, k_NHQ: Tensor, v_NHV: Tensor, documents: PackedDocuments, scale: float) -> Tensor:
-    # CUDA's flash kernel wants equal widths and a multiple of 8 of them: pad with zeros, cut the answer.
-    value_width, width = v_NHV.shape[-1], q_NHQ.shape[-1]
-    padded = -(-max(width, value_width) // 8) * 8
-    q_NHQ, k_NHQ = (F.pad(each, (0, padded - width)) for each in (q_NHQ, k_NHQ))
-    mixed = varlen_attn(
-        q_NHQ,
-        k_NHQ,
-        F.pad(v_NHV, (0, padded - value_width)),
-        documents.offsets,
-        documents.offsets,
-        documents.longest,
-        documents.longest,
-        scale=scale,
-        window_size=(-1, 0),
-    )
-    assert isinstance(mixed, Tensor)
-    return mixed[..., :value_width]

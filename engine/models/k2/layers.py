@@ -1,8 +1,4 @@
-"""The bricks every part of a K2 model is made of: matrix, normalisation, gated feed-forward.
-
-Parameters may be float32 masters while the activations are bfloat16: a weight is cast to the dtype of what it
-meets, at the moment of use.
-"""
+"""The bricks every part of a K2 model is made of: matrix, normalisation, gated feed-forward."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Module):
-    """y = x W^T with W [out, in], cast to the dtype of x."""
+    """y = x W^T with W [out, in]."""
 
     def __init__(self, num_in: int, num_out: int) -> None:
         super().__init__()
@@ -18,11 +14,11 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] to [..., out]."""
-        return F.linear(x, self.weight.to(x.dtype))
+        return F.linear(x, self.weight)
 
 
 class RmsNorm(nn.Module):
-    """x / rms(x) * weight over the last dimension, in the dtype of x."""
+    """x / rms(x) * weight over the last dimension."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -31,7 +27,7 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., width] to the same shape."""
-        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 class SwiGlu(nn.Module):

@@ -80,9 +80,7 @@ class Experts(nn.Module):
         weights_M1 = weights_NK.flatten().index_select(0, order_M).unsqueeze(-1).to(x_ND.dtype)
         counts_E = torch.bincount(flat_M, minlength=len(self.down_EFD))
         run = _grouped if x_ND.is_cuda and x_ND.dtype == torch.bfloat16 else _one_by_one
-        out_MD = run(
-            sorted_MD, weights_M1, counts_E, self.gate_up_EDC.to(x_ND.dtype), self.down_EFD.to(x_ND.dtype)
-        )
+        out_MD = run(sorted_MD, weights_M1, counts_E, self.gate_up_EDC, self.down_EFD)
         return torch.zeros_like(x_ND).index_add(0, rows_M, out_MD)
 
 

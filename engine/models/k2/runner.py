@@ -16,6 +16,7 @@ from engine.models.k2.kv_cache import LatentCache
 from engine.models.k2.model import DecoderLayer, K2Model
 from engine.models.k2.moe import MoeBlock
 from engine.models.k2.recorder import RoutingRecorder
+from engine.models.k2.rope import rotary_table
 
 
 class K2Runner:
@@ -26,13 +27,11 @@ class K2Runner:
         self._config = model.config
         weight = model.embed_tokens.weight
         self._device, self._dtype = weight.device, weight.dtype
-        self._table_SP = model.rotations(self._config.max_position, self._device)
+        self._table_SP = rotary_table(self._config, self._config.max_position).to(self._device)
         rows = ExpertRows(self._config, self._device)
         with torch.inference_mode():
             self._layers = [
-                DecodeLayer(self._config, index, layer, rows)
-                for index, layer in enumerate(model.layers)
-                if isinstance(layer, DecoderLayer)
+                DecodeLayer(self._config, index, layer, rows) for index, layer in enumerate(model.decoder_layers)
             ]
             self._norm = FastNorm(model.norm)
             self._head = FastLinear((model.lm_head or model.embed_tokens).weight.detach())
@@ -76,8 +75,7 @@ class K2Runner:
         recorder = None if capture == "off" else RoutingRecorder(self._config, capture, pinned=pinned_NLK is not None)
         x_ND = F.embedding(tokens_N, self._model.embed_tokens.weight)
         rotations_NP = self._table_SP[cache.length : cache.length + len(tokens)]
-        for index, layer in enumerate(self._model.layers):
-            assert isinstance(layer, DecoderLayer)
+        for index, layer in enumerate(self._model.decoder_layers):
             rows_SW = cache.layer(index)
             x_ND = x_ND + layer.self_attn.extend(layer.input_layernorm(x_ND), rows_SW, cache.length, rotations_NP)
             x_ND = self._feed_forward(index, layer, x_ND, recorder, pinned_NLK)

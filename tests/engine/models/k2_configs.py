@@ -1,7 +1,7 @@
 """Small random models that between them turn every switch of the architecture, and their transformers twins."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
