@@ -42,13 +42,13 @@ class ChatTokenizer:
     """The tokenizer of one checkpoint. Encoding and decoding may run in different threads."""
 
     def __init__(self, backend: Tokenizer, *, template: str | None, special_tokens: Mapping[str, str],
-                 end_ids: frozenset[int]) -> None:
+                 end_id: int | None) -> None:
         self._backend = backend
         self._lock = threading.Lock()
         self._special_tokens = dict(special_tokens)
         self._template = None if template is None else _environment().from_string(template)
         self._specials = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
-        self.end_ids = end_ids
+        self.end_id = end_id
         self.knows_tools = template is not None and "tools" in template
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
 
@@ -176,8 +176,9 @@ def load_tokenizer(folder: Path) -> ChatTokenizer:
     backend = _load_backend(folder)
     names = {key: _token_string(config.get(key)) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
     special_tokens = {key: value for key, value in names.items() if value is not None}
+    end_id = backend.token_to_id(special_tokens["eos_token"]) if "eos_token" in special_tokens else None
     return ChatTokenizer(backend, template=_template_of(folder, config), special_tokens=special_tokens,
-                         end_ids=_end_ids(folder, backend, special_tokens))
+                         end_id=end_id)
 
 
 def _load_backend(folder: Path) -> Tokenizer:
@@ -208,16 +209,6 @@ def _template_of(folder: Path, config: Mapping[str, Any]) -> str | None:
         named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
         found = named.get("default") or next(iter(named.values()), None)
     return found if isinstance(found, str) else None
-
-
-def _end_ids(folder: Path, backend: Tokenizer, special_tokens: Mapping[str, str]) -> frozenset[int]:
-    """Collect the tokens that end an answer from every place a checkpoint may name them."""
-    found: set[int] = set()
-    for name in ("generation_config.json", "config.json"):
-        value = _read_json(folder / name).get("eos_token_id")
-        found.update(item for item in (value if isinstance(value, list) else [value]) if isinstance(item, int))
-    token = backend.token_to_id(special_tokens["eos_token"]) if "eos_token" in special_tokens else None
-    return frozenset(found | ({token} if token is not None else set()))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def test_the_template_is_applied_and_the_assistant_speaks_next(tokenizer: ChatTo
                            "<|im_user|>user<|im_middle|>snow<|im_end|><|im_assistant|>assistant<|im_middle|>")
     assert tokenizer.decode(prompt.ids) == prompt.text
     assert prompt.ids.count(2) == 2
-    assert tokenizer.end_ids == {2}
+    assert tokenizer.end_id == 2
 
 
 def test_prompt_tokens_know_their_place_in_their_message(tokenizer: ChatTokenizer) -> None:

@@ -1,0 +1,46 @@
+"""From the routing a model returns (tensors on its device) to RoutingBlock (arrays on the host).
+
+Decoding steps are gathered and converted together when a chunk is sent, so that a step itself waits for nothing.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from engine.models.base import Routing
+from engine.trace import F16, U16, RoutingBlock
+
+_FIELDS = {"ids": "ids_NLK", "weights": "weights_NLK", "margin": "margin_NL", "shared": "shared_NL",
+           "candidates": "candidates_NLC", "raw": "raw_NLC", "biased": "biased_NLC"}
+
+
+def to_block(routing: Routing, layers: tuple[int, ...]) -> RoutingBlock:
+    """Convert the routing of a prefill: one row per token."""
+    arrays = {name: _on_host(name, tensor) for name, field in _FIELDS.items()
+              if (tensor := getattr(routing, field)) is not None}
+    return RoutingBlock(layers=layers, **arrays)
+
+
+def rows_to_block(rows: list[tuple[Routing, int]], layers: tuple[int, ...], *, full: bool) -> RoutingBlock:
+    """Convert rows of several decoding steps, one (routing of the step, row in its batch) per token."""
+    names = list(_FIELDS) if full else ["ids", "weights", "margin", "shared"]
+    arrays: dict[str, Any] = {}
+    for name in names:
+        tensors: list[Tensor | None] = [getattr(routing, _FIELDS[name]) for routing, _ in rows]
+        picked = [tensor[row] for tensor, (_, row) in zip(tensors, rows, strict=True) if tensor is not None]
+        if len(picked) == len(rows):
+            arrays[name] = _on_host(name, torch.stack(picked))
+    return RoutingBlock(layers=layers, **arrays)
+
+
+def _on_host(name: str, tensor: Tensor) -> Any:
+    array: npt.NDArray[Any] = tensor.detach().cpu().numpy()
+    if name in ("ids", "candidates"):
+        ids: U16 = array.astype(np.uint16)
+        return ids
+    with np.errstate(over="ignore"):  # a score beyond float16 reads as infinite
+        values: F16 = array.astype(np.float16)
+    return values
