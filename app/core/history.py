@@ -169,7 +169,6 @@ class History:
             seed=origin.seed,
             sampling=json.dumps(dict(origin.sampling)),
             snapshot_before=origin.snapshot_before,
-            dropped_turns=origin.dropped_turns,
         )
         return self.message(message_id)
 
@@ -187,7 +186,7 @@ class History:
     def finish_answer(self, message_id: int, outcome: AnswerOutcome) -> Message:
         """Store how the answer ended."""
         values: dict[str, Any] = {"text": outcome.text, "state": outcome.state, "error": outcome.error}
-        for name in ("model", "fingerprint", "trace_file", "snapshot_after"):
+        for name in ("model", "fingerprint", "trace_file", "snapshot_after", "dropped_turns"):
             if value := getattr(outcome, name):
                 values[name] = value
         for name in ("usage", "timings", "applied"):

@@ -65,7 +65,6 @@ class AnswerOrigin:
     seed: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     snapshot_before: str = ""
-    dropped_turns: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +80,7 @@ class AnswerOutcome:
     timings: Mapping[str, Any] = field(default_factory=dict)
     trace_file: str = ""
     snapshot_after: str = ""
+    dropped_turns: int = 0
     applied: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,6 +1,6 @@
 """What goes to and comes from a model's API, as values, and how they are read from its JSON.
 
-The OpenAI-compatible form of design: every server's `expertarium` fields may be missing. No network here.
+The form is OpenAI's with our `expertarium` extension, all of which may be missing. No network here.
 """
 
 import json

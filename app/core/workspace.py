@@ -78,11 +78,11 @@ class Workspace:
                 f"{path} cannot be opened as text.", "It is not UTF-8 text.", "Open it with another program."
             ) from error
 
-    def text_files(self) -> dict[str, str]:
-        """Every file a prompt can carry: text of at most MAX_PROMPT_FILE_BYTES. Raises Problem for the folder."""
+    def text_files(self, *, max_bytes: int = MAX_PROMPT_FILE_BYTES) -> dict[str, str]:
+        """Every text file of at most `max_bytes`, the usual limit of a prompt. Raises Problem for the folder."""
         texts = {}
         for file in self.list_files():
-            if file.size_bytes > MAX_PROMPT_FILE_BYTES:
+            if file.size_bytes > max_bytes:
                 continue
             try:
                 text = self.read_text(file.path)

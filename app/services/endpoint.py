@@ -72,7 +72,7 @@ class ChatReply(QObject):
         if not self._has_started:
             self._has_started = True
             self.request_started.emit()
-        self._take(self._parser.feed(self._reply.readAll().data()))
+        self._take(self._parser.feed(bytes(self._reply.readAll().data())))
 
     def _take(self, events: list[str]) -> None:
         for event in events:
@@ -134,7 +134,7 @@ class JsonReply(QObject):
             self.failed.emit(_error_of(self._reply))
             return
         try:
-            document = json.loads(self._reply.readAll().data())
+            document = json.loads(bytes(self._reply.readAll().data()))
         except ValueError as error:
             self.failed.emit(
                 EndpointError(
@@ -224,7 +224,7 @@ def _status(reply: QNetworkReply) -> int:
 def _error_of(reply: QNetworkReply, *, lost: bool = False) -> EndpointError:
     status = _status(reply)
     if status >= 400:
-        return error_of_body(_json_or_text(reply.read(MAX_ERROR_BYTES).data()), http_status=status)
+        return error_of_body(_json_or_text(bytes(reply.read(MAX_ERROR_BYTES).data())), http_status=status)
     if 300 <= status < 400:
         return EndpointError(
             kind="refused",

@@ -34,7 +34,7 @@ def test_a_message_comes_back_with_everything_that_made_it(history):
     conversation = history.create_conversation()
     request = history.add_request(conversation.id, None, "a snowy mountain scene", snapshot_before="s0")
     origin = AnswerOrigin(
-        model="nano", fingerprint="f1", seed=7, sampling={"temperature": 0.5}, snapshot_before="s0", dropped_turns=2
+        model="nano", fingerprint="f1", seed=7, sampling={"temperature": 0.5}, snapshot_before="s0"
     )
     answer = history.begin_answer(conversation.id, request.id, origin)
     assert answer.state == "writing"
@@ -44,9 +44,10 @@ def test_a_message_comes_back_with_everything_that_made_it(history):
             text="Here.",
             state="complete",
             usage={"completion_tokens": 3},
-            timings={"decode_tokens_per_second": 40.5},
+            timings={"decode_tokens_per_s": 40.5},
             trace_file="1.moetrace",
             snapshot_after="s1",
+            dropped_turns=2,
             applied={"changes": [{"path": "index.html"}], "rejects": []},
         ),
     )
