@@ -8,6 +8,7 @@ import json
 import random
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -27,8 +28,9 @@ license: apache-2.0
 ---
 # Expertarium Nano v0
 
-An 18M-parameter mixture-of-experts model (4M active per token) in the architecture of DeepSeek-V3 and Kimi K2, trained from
-scratch with MuonClip on programs this project generates. It writes the kinds of program in resources/corpus and little else.
+An 18M-parameter mixture-of-experts model (4M active per token) in the architecture of DeepSeek-V3 and Kimi K2,
+trained from scratch with MuonClip on programs this project generates. It writes the kinds of program in
+resources/corpus and little else.
 """
 NANO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "nano"
 
@@ -107,12 +109,13 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    stages = {
+    state = None if args.random else plan.checkpoint
+    stages: dict[str, Callable[[], object]] = {
         "tokenizer": lambda: make_tokenizer(plan),
         "data": lambda: describe_data(plan, args.count),
         "train": lambda: train(plan),
         "evaluate": lambda: sys.stdout.write(json.dumps(evaluate(plan, args.count), indent=1) + "\n"),
-        "export": lambda: export_model(None if args.random else plan.checkpoint, NANO_CONFIG, plan.tokenizer, args.out, CARD),
+        "export": lambda: export_model(state, NANO_CONFIG, plan.tokenizer, args.out, CARD),
     }
     for stage in stages if args.stage == "all" else (args.stage,):
         stages[stage]()

@@ -1,7 +1,7 @@
 """From corpus samples to batches: token ids, loss weights, and documents packed without padding.
 
-The corpus gives conversations with character spans; this turns them into `Document`s and fills `Batch`es of a token budget.
-A batch is a function of (seed, first sample index), so training resumes from one integer.
+The corpus gives conversations with character spans; this turns them into `Document`s and fills `Batch`es of a
+token budget. A batch is a function of (seed, first sample index), so training resumes from one integer.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,8 @@ from engine.train.corpus import Sample
 from engine.train.kernels import Segment
 from engine.train.network import Batch
 
-PROMPT_WEIGHT = 0.05   # requests are worth little loss: just enough to learn how people write
+PROMPT_WEIGHT = 0.05    # requests are worth little loss: just enough to learn how people write
+CONTEXT_WEIGHT = 0.5    # the program a change is asked of: its code follows from its own first line
 ATTRIBUTE_WEIGHT = 4.0  # characters that depend on what was asked, the understood line among them
 MASKED_TOKENS = 256    # documents up to half of this share an attention segment of this length
 
@@ -34,12 +35,16 @@ class Document:
 def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
     """Chat layout of a sample: earlier turns and headers at the prompt's weight, the answer at its own."""
     ids: list[int] = []
+    weights: list[float] = []
     for message in sample.messages:
         role = message["role"]
         text = f"<|im_{role}|>{role}<|im_middle|>{message['content']}<|im_end|>"
-        ids += tokenizer.encode(text, add_special_tokens=False).ids
-    ids += tokenizer.encode("<|im_assistant|>assistant<|im_middle|>", add_special_tokens=False).ids
-    weights = [PROMPT_WEIGHT] * len(ids)
+        turn = tokenizer.encode(text, add_special_tokens=False)
+        ids += turn.ids
+        weights += _context_weights(turn.offsets, text, sample.before)
+    header = tokenizer.encode("<|im_assistant|>assistant<|im_middle|>", add_special_tokens=False).ids
+    ids += header
+    weights += [PROMPT_WEIGHT] * len(header)
     encoding = tokenizer.encode(sample.answer, add_special_tokens=False)
     ids += encoding.ids
     weights += _answer_weights(encoding.offsets, sample.spans)
@@ -48,6 +53,15 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
         weights.append(1.0)
     return Document(ids=np.array(ids, np.int64), weights=np.array(weights, np.float32), kind=sample.kind,
                     type=sample.type)
+
+
+def _context_weights(offsets: Sequence[tuple[int, int]], text: str, program: str) -> list[float]:
+    """CONTEXT_WEIGHT for the tokens of a program in a turn but for its first line, PROMPT_WEIGHT for the others."""
+    found = text.find(program) if program else -1
+    if found < 0:
+        return [PROMPT_WEIGHT] * len(offsets)
+    first, last = found + program.index("\n") + 1, found + len(program)
+    return [CONTEXT_WEIGHT if first <= start and stop <= last else PROMPT_WEIGHT for start, stop in offsets]
 
 
 def _answer_weights(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[float]:
@@ -100,7 +114,7 @@ def block_mask(lengths: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 def fill(draw: Callable[[int], Document], index: int, budget: int, max_tokens: int) -> tuple[list[Document], int]:
-    """Documents from `index` on that fit the budget, and the next index; ones longer than max_tokens are passed over."""
+    """Documents from `index` on that fit the budget, and the next index; ones over max_tokens are passed over."""
     documents: list[Document] = []
     total = 0
     while True:

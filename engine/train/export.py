@@ -1,7 +1,7 @@
 """From training masters to a model folder in K2's format: block FP8 safetensors, config, tokenizer, defaults, card.
 
-Reads a training state, which may be of a run that is still going on. What the folder's weights decode to is what was shipped;
-evaluation runs that and never the masters.
+Reads a training state, which may be of a run that is still going on. What the folder's weights decode to is what
+was shipped; evaluation runs that and never the masters.
 """
 
 import json
@@ -56,7 +56,7 @@ def stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors as the file holds them: projections in FP8, router float32, embeddings, head and norms bfloat16."""
     out: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if name.endswith("_proj.weight") or name.endswith("kv_a_proj_with_mqa.weight"):
+        if name.endswith(("_proj.weight", "kv_a_proj_with_mqa.weight")):
             out[name], out[name.removesuffix("weight") + "weight_scale_inv"] = quantise(tensor)
         elif ".gate." in name:
             out[name] = tensor.float()
@@ -75,7 +75,9 @@ def export_model(state: Path | None, config: Mapping[str, Any], tokenizer: Path,
             masters = {name: file.get_tensor(f"w.{name}") for name in masters}
             biases = file.get_tensor("biases")
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(stored(checkpoint_tensors(shape, masters, biases)), folder / "model.safetensors", metadata={"format": "pt"})
+    tensors = stored(checkpoint_tensors(shape, masters, biases))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     quantization = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
                     "weight_block_size": [BLOCK, BLOCK]}
     _write_json(folder / "config.json", {**config, "quantization_config": quantization})

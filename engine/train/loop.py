@@ -1,7 +1,7 @@
 """The training loop: batches in, weights out, resumable after being killed at any step.
 
-One `Trainer` owns the float32 masters, the optimiser, the compute network and the position in the data. The state is one file,
-replaced atomically. What a step trains on comes from a `Draw`; where the corpus is and what it mixes is not known here.
+One `Trainer` owns the float32 masters, the optimiser, the compute network and the position in the data. The state
+is one file, replaced atomically. What a step trains on comes from a `Draw`; what the corpus mixes is not known here.
 """
 
 import json
@@ -68,7 +68,7 @@ class Trainer:
             lambda index: draw(index, progress), self.position.sample, self.plan.batch_tokens, context_tokens(progress))
         batch = pack(documents, self.device, self.dtype)
         loss, row_loss_T = self.network.loss(batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         weights = self.network.weights
         self.optimizer.step({name: weight.grad for name, weight in weights.items()},
                             self.plan.lr * rate_factor(self.position.step, progress))

@@ -1,7 +1,8 @@
 """MuonClip: Muon with RMS matching for matrices, AdamW for the rest, and QK-clip after the step.
 
-Sources: Kimi K2 report, algorithm 1 (arXiv 2507.20534); Newton-Schulz coefficients, Nesterov momentum 0.95 and AdamW's
-values from Moonlight. Works on float32 masters and the `Weight` table of `network.py`; knows nothing of the loss or data.
+Sources: Kimi K2 report, algorithm 1 (arXiv 2507.20534); Newton-Schulz coefficients, Nesterov momentum 0.95 and
+AdamW's values from Moonlight. Works on float32 masters and the `Weight` table of `network.py`; knows nothing of the
+loss or the data.
 """
 
 import math

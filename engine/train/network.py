@@ -1,8 +1,8 @@
 """The network being trained: a DeepSeek-V3 / Kimi K2 model over packed documents, fused for throughput.
 
-It computes what `engine.models.k2` computes (a test compares them), but keeps matrices that share an input in one tensor,
-experts stacked, and no cache. Names and shapes of the Hugging Face layout are in `weight_table`; the optimiser reads from
-the same table which row blocks are matrices of their own.
+It computes what `engine.models.k2` computes (tests compare it with transformers), but keeps matrices that share an
+input in one tensor, experts stacked, and no cache. Names and shapes of the Hugging Face layout are in `weight_table`;
+the optimiser reads from the same table which row blocks are matrices of their own.
 Legend: T tokens, d hidden, E experts, K chosen, V vocabulary.
 """
 
@@ -195,7 +195,7 @@ class Network:
         """Weighted mean cross entropy to differentiate, and the plain loss of each row in nats."""
         x_Td = self.hidden(batch)
         rows = torch.nonzero(batch.weights_T)[:, 0]
-        loss, row_loss = WeightedCrossEntropy.apply(
+        loss, row_loss = WeightedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             x_Td.index_select(0, rows), self.weights["head"], batch.targets_T[rows], batch.weights_T[rows])
         all_rows = torch.zeros(len(batch.weights_T), device=row_loss.device)
         all_rows[rows] = row_loss
@@ -215,22 +215,22 @@ class Network:
 
     def _norm(self, x_Td: Tensor, name: str) -> Tensor:
         """RMSNorm with a named weight."""
-        normed: Tensor = RmsNorm.apply(x_Td, self.weights[name], self.shape.eps)
+        normed: Tensor = RmsNorm.apply(x_Td, self.weights[name], self.shape.eps)  # type: ignore[no-untyped-call]
         return normed
 
     def _attention(self, layer: int, x_Td: Tensor, cos_TR: Tensor, sin_TR: Tensor, batch: Batch) -> Tensor:
         """MLA without its residual."""
         s, here, w = self.shape, f"layers.{layer}.", self.weights
-        q_a, kv_a, key_rope = F.linear(x_Td, w[here + "a"]).split([s.q_lora, s.kv_lora, s.rope], 1)
+        q_a, kv_a, key_rope = torch.split(F.linear(x_Td, w[here + "a"]), [s.q_lora, s.kv_lora, s.rope], 1)
         q_T = F.linear(self._norm(q_a, here + "q_norm"), w[here + "q_b"])
         kv_T = F.linear(self._norm(kv_a, here + "kv_norm"), w[here + "kv_b"])
-        out_T, top_H = MlaAttention.apply(q_T, kv_T, key_rope, cos_TR, sin_TR, batch.segments, s.heads, s.nope)
+        out_T, top_H = MlaAttention.apply(q_T, kv_T, key_rope, cos_TR, sin_TR, batch.segments, s.heads, s.nope)  # type: ignore[no-untyped-call]
         self.top_logits_LH[layer] = top_H
         return F.linear(out_T, w[here + "o"])
 
     def _mlp(self, name: str, x_Td: Tensor) -> Tensor:
         """down(silu(gate) * up)."""
-        return F.linear(SwiGlu.apply(F.linear(x_Td, self.weights[name + ".gate_up"])), self.weights[name + ".down"])
+        return F.linear(SwiGlu.apply(F.linear(x_Td, self.weights[name + ".gate_up"])), self.weights[name + ".down"])  # type: ignore[no-untyped-call]
 
     def _moe(self, layer: int, x_Td: Tensor) -> Tensor:
         """Sigmoid routing, chosen with the bias and weighted without it, plus the shared expert."""
@@ -242,7 +242,7 @@ class Network:
             self.counts_LE[layer] = counts_E
         chosen_TK = scores_TE.gather(1, ids_TK)
         chosen_TK = chosen_TK / (chosen_TK.sum(1, keepdim=True) + 1e-20) * shape.scaling
-        routed: Tensor = RoutedExperts.apply(
+        routed: Tensor = RoutedExperts.apply(  # type: ignore[no-untyped-call]
             x_Td, ids_TK, chosen_TK, self.weights[here + "experts.gate_up"], self.weights[here + "experts.down"],
             counts_E.tolist())
         return routed + self._mlp(here + "shared", x_Td)

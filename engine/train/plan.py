@@ -11,6 +11,7 @@ from engine.train.muon_clip import Rates
 
 WARM_STEPS = 60
 FLAT_SHARE = 0.3    # of the training time at the full rate, before it falls
+EDITS_FROM = 0.3    # of the training time: changes to programs, with their long contexts, come after this
 LAST_RATE = 0.03    # of the full rate, at the end
 
 NANO_CONFIG: dict[str, Any] = {
@@ -72,11 +73,11 @@ def rate_factor(step: int, progress: float) -> float:
 
 def context_tokens(progress: float) -> int:
     """Longest document at this point of training: edits, which see a program, come in the second part."""
-    return 2048 if progress < 0.45 else 2560
+    return 2048 if progress < EDITS_FROM else 2560
 
 
 def mixture(progress: float) -> dict[str, float]:
-    """Share of each sample type: programs and reading requests first, changes to programs in the second half."""
-    if progress < 0.45:
-        return {"create": 0.52, "understood": 0.30, "chat": 0.07, "decline": 0.11}
-    return {"create": 0.40, "understood": 0.18, "edit": 0.26, "switch": 0.02, "chat": 0.05, "decline": 0.09}
+    """Share of each sample type: programs and reading requests first, changes to programs later."""
+    if progress < EDITS_FROM:
+        return {"create": 0.40, "understood": 0.45, "chat": 0.06, "decline": 0.09}
+    return {"create": 0.28, "understood": 0.30, "edit": 0.28, "switch": 0.02, "chat": 0.05, "decline": 0.07}

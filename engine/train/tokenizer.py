@@ -1,6 +1,7 @@
 """Nano's tokenizer: byte-level BPE with Qwen2's split and K2's chat tokens, trained here and saved for transformers.
 
-Splits digits one by one. The special tokens and their ids are part of the model's format; `SPECIAL_TOKENS` is the one list.
+Splits digits one by one. The special tokens and their ids are part of the model's format; `SPECIAL_TOKENS` is the
+one list.
 """
 
 import json
@@ -46,8 +47,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         show_progress=False, min_frequency=2))
     if tokenizer.get_vocab_size() != vocab_size:
         raise ValueError(
-            f"The texts gave {tokenizer.get_vocab_size()} tokens, not {vocab_size}, because they hold too few different "
-            "words. Give more or more varied samples, or ask for a smaller vocabulary.")
+            f"The texts gave {tokenizer.get_vocab_size()} tokens, not {vocab_size}, because they hold too few "
+            "different words. Give more or more varied samples, or ask for a smaller vocabulary.")
     return tokenizer
 
 

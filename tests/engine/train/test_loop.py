@@ -14,7 +14,8 @@ from engine.train.plan import NANO_CONFIG, Plan, mixture, rate_factor
 CONFIG: dict[str, Any] = {
     **NANO_CONFIG, "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48,
     "moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2, "q_lora_rank": 24, "kv_lora_rank": 16,
-    "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "num_attention_heads": 2, "max_position_embeddings": 128,
+    "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "num_attention_heads": 2,
+    "max_position_embeddings": 128,
 }
 
 

@@ -1,0 +1,77 @@
+"""Encoding: which tokens the loss counts, and how much; the tokenizer's format."""
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from engine.train.corpus import Sample
+from engine.train.data import ATTRIBUTE_WEIGHT, CONTEXT_WEIGHT, PROMPT_WEIGHT, encode_sample
+from engine.train.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
+
+PROGRAM = "<!-- snake | speed: fast -->\n<p>go 1234</p>\n"
+TEXTS = [PROGRAM, "make a fast snake game, please", "Here is a snake game.", "const speed = 12; let tail = [];"] * 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    save_tokenizer(train_tokenizer(TEXTS, 300), folder, 512)
+    return folder
+
+
+@pytest.fixture
+def tokenizer(folder: Path) -> Tokenizer:
+    return load_tokenizer(folder)
+
+
+def sample(*, before: str, answer: str, spans: tuple[tuple[int, int], ...], ends: bool) -> Sample:
+    content = f"```html index.html\n{before}```\n\nmake it fast" if before else "a fast snake"
+    return Sample(type="create", kind="snake", messages=({"role": "user", "content": content},), answer=answer, spans=spans,
+                  ends=ends, asked={}, settings={}, templates=(), before=before)
+
+
+def test_an_answer_counts_and_what_was_asked_counts_more(tokenizer: Tokenizer) -> None:
+    answer = "Here is a snake game."
+    document = encode_sample(tokenizer, sample(before="", answer=answer, spans=((10, 15),), ends=True))
+    pieces = [tokenizer.id_to_token(int(token)).replace("Ġ", " ") for token in document.ids]
+    assert pieces[-1] == "<|im_end|>"
+    by_weight = {weight: "".join(piece for piece, given in zip(pieces, document.weights, strict=True) if given == weight)
+                 for weight in map(float, set(document.weights))}
+    assert "snake" in by_weight[ATTRIBUTE_WEIGHT]
+    assert "Here" in by_weight[1.0]
+    assert sum(float(weight) >= 1 for weight in document.weights) == len(tokenizer.encode(answer).ids) + 1
+
+
+def test_a_cut_answer_has_no_end(tokenizer: Tokenizer) -> None:
+    document = encode_sample(tokenizer, sample(before="", answer="Here", spans=(), ends=False))
+    assert tokenizer.id_to_token(int(document.ids[-1])) != "<|im_end|>"
+
+
+def test_the_program_in_context_counts_but_not_its_first_line(tokenizer: Tokenizer) -> None:
+    document = encode_sample(tokenizer, sample(before=PROGRAM, answer="Here", spans=(), ends=True))
+    counted = tokenizer.decode([int(token) for token, weight in zip(document.ids, document.weights, strict=True)
+                                if abs(weight - CONTEXT_WEIGHT) < 1e-6])
+    assert counted == "<p>go 1234</p>\n"
+
+
+def test_transformers_loads_the_tokenizer_with_its_chat_form(folder: Path, tokenizer: Tokenizer) -> None:
+    loaded = AutoTokenizer.from_pretrained(folder)
+    assert [loaded.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS] == list(range(len(SPECIAL_TOKENS)))
+    assert loaded.eos_token_id == 2
+    text = loaded.apply_chat_template([{"role": "user", "content": "a fast snake"}], tokenize=False,
+                                      add_generation_prompt=True)
+    assert text == "<|im_user|>user<|im_middle|>a fast snake<|im_end|><|im_assistant|>assistant<|im_middle|>"
+    assert loaded(text).input_ids == tokenizer.encode(text).ids
+    for given in (PROGRAM, "tabs\t and  spaces\n\n  ünïcode 雪 12"):
+        assert loaded.decode(loaded(given).input_ids) == given
+
+
+def test_digits_are_tokens_of_their_own(tokenizer: Tokenizer) -> None:
+    assert "1" in [tokenizer.id_to_token(token) for token in tokenizer.encode("1234").ids]
+
+
+def test_too_few_texts_for_the_vocabulary_are_refused() -> None:
+    with pytest.raises(ValueError, match="smaller vocabulary"):
+        train_tokenizer(["ab"], 2048)
