@@ -12,13 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.train.network import Shape, bias_name, initial_masters, weight_table
+from engine.weights.save import save_checkpoint
 
-BLOCK = 128
-FP8_MAX = 448.0
 GENERATION_DEFAULTS = {"do_sample": True, "temperature": 0.3, "top_p": 0.95, "bos_token_id": 1, "eos_token_id": 2,
                        "pad_token_id": 0, "max_new_tokens": 2048}
 
@@ -40,31 +38,6 @@ def checkpoint_tensors(shape: Shape, masters: Mapping[str, Tensor], biases_LE: T
     return tensors
 
 
-def quantise(matrix_NM: Tensor) -> tuple[Tensor, Tensor]:
-    """Block FP8: (e4m3 values [N, M], float32 scales [ceil(N/128), ceil(M/128)]); value * scale is the weight."""
-    rows, columns = matrix_NM.shape
-    high, wide = -(-rows // BLOCK), -(-columns // BLOCK)
-    padded = torch.zeros(high * BLOCK, wide * BLOCK)
-    padded[:rows, :columns] = matrix_NM
-    blocks = padded.view(high, BLOCK, wide, BLOCK)
-    scales = (blocks.abs().amax((1, 3)) / FP8_MAX).clamp_min(1e-12)
-    values = (blocks / scales[:, None, :, None]).clamp(-FP8_MAX, FP8_MAX).to(torch.float8_e4m3fn)
-    return values.reshape(padded.shape)[:rows, :columns].contiguous(), scales
-
-
-def stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as the file holds them: projections in FP8, router float32, embeddings, head and norms bfloat16."""
-    out: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if name.endswith(("_proj.weight", "kv_a_proj_with_mqa.weight")):
-            out[name], out[name.removesuffix("weight") + "weight_scale_inv"] = quantise(tensor)
-        elif ".gate." in name:
-            out[name] = tensor.float()
-        else:
-            out[name] = tensor.bfloat16()
-    return out
-
-
 def export_model(state: Path | None, config: Mapping[str, Any], tokenizer: Path, folder: Path, card: str) -> None:
     """Write a model folder from a training state; with None, from fresh weights (for trying programs out)."""
     shape = Shape.from_config(dict(config))
@@ -74,13 +47,7 @@ def export_model(state: Path | None, config: Mapping[str, Any], tokenizer: Path,
         with safe_open(state, framework="pt") as file:
             masters = {name: file.get_tensor(f"w.{name}") for name in masters}
             biases = file.get_tensor("biases")
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = stored(checkpoint_tensors(shape, masters, biases))
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "model.safetensors").chmod(0o644)
-    quantization = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
-                    "weight_block_size": [BLOCK, BLOCK]}
-    _write_json(folder / "config.json", {**config, "quantization_config": quantization})
+    save_checkpoint(checkpoint_tensors(shape, masters, biases).items(), config, folder, storage="fp8")
     _write_json(folder / "generation_config.json", GENERATION_DEFAULTS)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copyfile(tokenizer / name, folder / name)

@@ -1,9 +1,7 @@
 """Small random models that between them turn every switch of the architecture, and their transformers twins."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +11,7 @@ from engine.config import ModelConfig, YarnScaling
 from engine.models.k2.model import K2Model
 from engine.weights.load import empty_module
 from engine.weights.names import slots
+from engine.weights.save import Storage, save_checkpoint
 
 BASE = ModelConfig(
     vocab_size=97,
@@ -118,10 +117,9 @@ def their_forward(twins: Twins, tokens: list[int]) -> tuple[Tensor, Tensor, Tens
     return logits, ids, weights
 
 
-def write_config(folder: Path, config: ModelConfig, **changes: Any) -> None:
-    """A config.json, with keys replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({**config.to_json(), **changes}))
+def save_model(model: K2Model, folder: Path, *, storage: Storage, shard_bytes: int = 10_000_000) -> None:
+    """The model as a checkpoint."""
+    save_checkpoint(slots(model), model.config.to_json(), folder, storage=storage, shard_bytes=shard_bytes)
 
 
 

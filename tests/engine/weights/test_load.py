@@ -13,8 +13,8 @@ from transformers import DeepseekV3ForCausalLM
 from engine.models.k2.model import K2Model
 from engine.weights.load import LoadedModel, load_model
 from engine.weights.names import slots
-from engine.weights.save import Storage, save_model
-from tests.engine.models.k2_configs import BASE, K2_YARN, random_model, random_tokens
+from engine.weights.save import Storage
+from tests.engine.models.k2_configs import BASE, K2_YARN, random_model, random_tokens, save_model
 
 CPU = torch.device("cpu")
 SAVED = "model.safetensors"
