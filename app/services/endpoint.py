@@ -67,7 +67,7 @@ class ChatReply(QObject):
 
     @Slot()
     def _read(self) -> None:
-        if self._is_over or _status(self._reply) not in (0, 200):
+        if self._is_over or _status(self._reply) != 200:
             return
         if not self._has_started:
             self._has_started = True
@@ -88,7 +88,7 @@ class ChatReply(QObject):
     def _end(self) -> None:
         if self._is_over:
             return
-        if _status(self._reply) not in (0, 200):
+        if _status(self._reply) != 200:
             self._fail(_error_of(self._reply))
             return
         self._read()
@@ -100,7 +100,7 @@ class ChatReply(QObject):
             self.finished.emit(self._reader.completion())
             self.deleteLater()
         else:
-            self._fail(_error_of(self._reply, lost=self._has_started))
+            self._fail(_error_of(self._reply))
 
     def _fail(self, error: EndpointError) -> None:
         self._is_over = True
@@ -221,7 +221,7 @@ def _status(reply: QNetworkReply) -> int:
     return int(status) if isinstance(status, int) else 0
 
 
-def _error_of(reply: QNetworkReply, *, lost: bool = False) -> EndpointError:
+def _error_of(reply: QNetworkReply) -> EndpointError:
     status = _status(reply)
     if status >= 400:
         return error_of_body(_json_or_text(bytes(reply.read(MAX_ERROR_BYTES).data())), http_status=status)
@@ -233,7 +233,7 @@ def _error_of(reply: QNetworkReply, *, lost: bool = False) -> EndpointError:
             next_step="Set the final address of the server.",
             http_status=status,
         )
-    if lost or status == 200:
+    if status == 200:
         return EndpointError(
             kind="lost",
             what="The connection to the model was lost.",
