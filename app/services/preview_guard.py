@@ -49,6 +49,11 @@ class NetworkGate:
         self._allowed: set[str] = set()
         self._apply()
 
+    @property
+    def outside_proxy(self) -> QNetworkProxy:
+        """The way out the program itself uses, whatever the previews may do."""
+        return self._before
+
     def set_allowed(self, owner: str, *, allowed: bool) -> None:
         """Note whether one preview may use the network; the gate is open while any may."""
         if allowed:

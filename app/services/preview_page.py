@@ -21,7 +21,7 @@ from app.services.preview_scheme import SHELL_ADDRESS, project_path
 
 _SCRIPT_NAME = "expertarium-page"
 _NOISE = re.compile(
-    r"^(Refused to |Failed to load resource|An import map rule|Access to |Uncaught |The AudioContext was not allowed"
+    r"^(Refused to |Fetch API cannot load|Failed to load resource|An import map rule|Access to |Uncaught |The AudioContext was not allowed"
     r"|\[\.WebGL-|GL Driver Message)"
 )
 _REFUSED = (
@@ -97,8 +97,11 @@ class PreviewPage(QWebEnginePage):
     def _take_report(self, report: dict[str, Any]) -> None:
         kind = report.pop("type")
         if kind == "error":
-            if report["message"] != "Script error.":  # the console has the words of that one
-                self.error_raised.emit(_page_error(report))
+            error = _page_error(report)
+            if error.kind == "console":
+                self.console_written.emit("error", error.message, error.path, error.line)
+            if error.message != "Script error.":  # the console has the words of that one
+                self.error_raised.emit(error)
         elif kind == "violation":
             self.request_refused.emit(BlockedRequest(address=report["address"], kind=report["directive"]))
         else:

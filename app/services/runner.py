@@ -63,6 +63,7 @@ class PageRunner(QObject):
         """
         super().__init__(parent)
         self._gate = gate
+        self._libraries = libraries
         self._owner = uuid.uuid4().hex
         self._stepped = stepped
         self._entry: str | None = None
@@ -111,6 +112,16 @@ class PageRunner(QObject):
     def network_allowed(self) -> bool:
         """Whether this project may use the network."""
         return self._guard.network_allowed
+
+    @property
+    def responds(self) -> bool:
+        """Whether the page has answered within the last second."""
+        return self._watchdog.silent_s < 1.0
+
+    @property
+    def libraries_installed(self) -> bool:
+        """Whether the JavaScript parts are there; without them pages that use them can't run."""
+        return self._libraries.installed
 
     def open_project(self, folder: Path | None, entry: str | None = None) -> bool:
         """Choose what `run` shows; return whether there is a page. Nothing is loaded yet."""

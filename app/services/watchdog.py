@@ -51,6 +51,11 @@ class Watchdog(QObject):
         self._answered = 0
         self._process: psutil.Process | None = None
 
+    @property
+    def silent_s(self) -> float:
+        """How long the page has not answered, in seconds."""
+        return self._silent_s
+
     def start(self) -> None:
         """Watch from now on."""
         self._own_bytes = psutil.Process().memory_info().rss

@@ -6,7 +6,7 @@ Nothing here knows what it is used for.
 from collections.abc import Callable
 from typing import Literal
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Slot
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, SignalInstance, Slot
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -46,7 +46,8 @@ def set_tone(label: QWidget, tone: Tone) -> None:
         label.style().polish(label)
 
 
-def make_button(text: str, slot: Callable[..., object], kind: ButtonKind = "plain", tip: str = "") -> QPushButton:
+def make_button(text: str, slot: Callable[..., object] | SignalInstance, kind: ButtonKind = "plain",
+                tip: str = "") -> QPushButton:
     """A push button; its accessible name is its text, its tooltip says more where there is more to say."""
     button = QPushButton(text)
     button.setProperty("kind", kind)

@@ -8,6 +8,7 @@
 //           random numbers come from a fixed seed, so two runs of one page can be compared frame by frame.
 ((config) => {
   const log = console.debug.bind(console);
+  const addListener = EventTarget.prototype.addEventListener;
   const stringify = JSON.stringify;
   const report = (type, fields) => log(config.token + stringify({ type, ...fields }));
 
@@ -60,12 +61,10 @@
     const stack = event.reason && event.reason.stack ? String(event.reason.stack) : '';
     report('error', { message: 'Unhandled rejection: ' + shown(event.reason), stack, ...place(stack) });
   });
-  const consoleError = console.error.bind(console);
   console.error = (...values) => {
     const error = values.find((value) => value instanceof Error);
     const stack = error ? String(error.stack) : new Error().stack;
     report('error', { message: values.map(shown).join(' '), stack, logged: true, ...place(stack) });
-    consoleError(...values);
   };
   document.addEventListener('securitypolicyviolation', (event) => {
     report('violation', { address: event.blockedURI, directive: event.effectiveDirective });
@@ -279,6 +278,11 @@
     report('paused', { paused, frame: step });
   };
 
+  // a canvas that is resized goes blank; the page's next frame draws it again, at the time it was paused
+  addListener.call(window, 'resize', () => {
+    if (paused && !config.stepped) native.raf(() => { if (paused) runFrames(); });
+  });
+
   let lastDrawn = 0;
   let lastCount = native.now();
   native.setInterval(() => {
@@ -293,8 +297,7 @@
 
   const listened = new Set();
   const INPUTS = /^(key(down|up|press)|mouse(down|up|move|over|enter|leave)|click|dblclick|wheel|pointer(down|up|move|over|enter|leave)|touch(start|move|end)|input|change)$/;
-  const addListener = EventTarget.prototype.addEventListener;
-  EventTarget.prototype.addEventListener = function (type, ...rest) {
+    EventTarget.prototype.addEventListener = function (type, ...rest) {
     if (INPUTS.test(type)) listened.add(String(type));
     return addListener.call(this, type, ...rest);
   };

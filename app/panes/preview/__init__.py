@@ -1,0 +1,1 @@
+"""The preview pane: the project's page running beside the chat."""
