@@ -50,9 +50,9 @@ def project_file(folder: Path, path: str) -> Path | None:
     root = folder.resolve()
     try:
         file = (root / path.lstrip("/")).resolve()
-    except (OSError, ValueError):
+        return file if file.is_relative_to(root) and file.is_file() else None
+    except (OSError, ValueError):  # a name too long for the disk, a zero byte
         return None
-    return file if file.is_relative_to(root) and file.is_file() else None
 
 
 def serve(folder: Path, path: str, libraries: WebLibraries) -> ServedFile | None:

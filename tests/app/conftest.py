@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from app.services.editor_scheme import register_editor_scheme
 from app.services.web_flags import apply_web_flags
+from app.services.web_schemes import register_schemes
 from app.theme.theme import Theme
 
 apply_web_flags(os.environ)
-register_editor_scheme()
+register_schemes()
 
 
 @pytest.fixture
