@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 _INDEX = "model.safetensors.index.json"
@@ -59,12 +59,14 @@ class Checkpoint:
             )
 
     def tensor(self, name: str) -> Tensor:
-        """One tensor as stored; its pages are read when used."""
+        """One tensor as stored; its pages are read when used. ValueError when the file contradicts itself."""
         entry = self.entries[name]
-        handle = self._handles.get(entry.file)
-        if handle is None:
-            handle = self._handles[entry.file] = safe_open(entry.file, framework="pt")
-        tensor: Tensor = handle.get_tensor(name)
+        try:
+            if entry.file not in self._handles:
+                self._handles[entry.file] = safe_open(entry.file, framework="pt")
+            tensor: Tensor = self._handles[entry.file].get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{name} in {entry.file} cannot be read ({error}). Fetch the file again.") from error
         return tensor
 
     def fingerprint(self, config: dict[str, Any]) -> str:
@@ -126,11 +128,14 @@ def _nothing_to_open(folder: Path) -> str:
 
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        first = file.read(8)
-        length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
-        text = file.read(length) if 0 < length <= min(_LARGEST_HEADER, size) else b""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            first = file.read(8)
+            length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
+            text = file.read(length) if 0 < length <= min(_LARGEST_HEADER, size) else b""
+    except OSError as error:
+        raise ValueError(f"{path} cannot be opened ({error}). Check its permissions and its disk.") from error
     try:
         header = json.loads(text)
         data_start = 8 + length

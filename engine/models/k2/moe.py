@@ -79,7 +79,8 @@ class Experts(nn.Module):
         sorted_MD = x_ND.index_select(0, rows_M)
         weights_M1 = weights_NK.flatten().index_select(0, order_M).unsqueeze(-1).to(x_ND.dtype)
         counts_E = torch.bincount(flat_M, minlength=len(self.down_EFD))
-        run = _grouped if x_ND.is_cuda and x_ND.dtype == torch.bfloat16 else _one_by_one
+        aligned = all(size % 8 == 0 for size in self.down_EFD.shape[1:])  # the grouped kernel loads 16 bytes at once
+        run = _grouped if x_ND.is_cuda and x_ND.dtype == torch.bfloat16 and aligned else _one_by_one
         out_MD = run(sorted_MD, weights_M1, counts_E, self.gate_up_EDC, self.down_EFD)
         return torch.zeros_like(x_ND).index_add(0, rows_M, out_MD)
 

@@ -155,6 +155,13 @@ def test_a_damaged_header_is_named(folder: Path, content: bytes) -> None:
         open_model(folder)
 
 
+def test_a_header_that_contradicts_itself_is_named(folder: Path) -> None:
+    path = folder / SAVED
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"F16"', 1))  # its byte range fits no more
+    with pytest.raises(ValueError, match=r"cannot be read .* Fetch the file again"):
+        open_model(folder)
+
+
 def test_a_missing_shard_is_named(model: K2Model, tmp_path: Path) -> None:
     save_model(model, tmp_path, storage="float32", shard_bytes=50_000)
     gone = sorted(tmp_path.glob("model-*"))[1]
