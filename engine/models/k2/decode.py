@@ -21,7 +21,7 @@ from engine.models.k2.kv_cache import LatentCache
 from engine.models.k2.layers import RmsNorm, SwiGlu
 from engine.models.k2.model import DecoderLayer
 from engine.models.k2.moe import Choice, Experts, MoeBlock, gated
-from engine.models.k2.rope import rotate
+from engine.models.k2.rope import rotate_in_place
 
 _FUSE_LIMIT = 1 << 20  # weights up to which two products in a row become one: above, arithmetic outweighs dispatch
 _ROW_SUM_LIMIT = 8  # sequences up to which summing rows beats sorting tokens by expert
@@ -105,7 +105,7 @@ class AbsorbedAttention:
         q_BHW = self._queries(query_in, rotations_BP).mul_(self._config.attention_scale)
         rank = self._config.kv_lora_rank
         rows_BW[:, :rank] = self._latent_norm(rows_BW[:, :rank])
-        _rotate_in_place(rows_BW[:, rank:], rotations_BP)
+        rotate_in_place(rows_BW[:, rank:], rotations_BP)
         mixed = []
         for q_HW, row_W, cache in zip(q_BHW.unbind(), rows_BW.unbind(), caches, strict=True):
             rows_SW = cache.layer(self._index)[: cache.length + 1]
@@ -118,7 +118,7 @@ class AbsorbedAttention:
         if self._query_norm is not None and self._query_up is not None:
             query_in = self._query_up(self._query_norm(query_in))
         q_BHX = query_in.view(len(query_in), self._config.num_heads, -1)
-        _rotate_in_place(q_BHX[..., -self._config.rope_head_dim :], rotations_BP.unsqueeze(1))
+        rotate_in_place(q_BHX[..., -self._config.rope_head_dim :], rotations_BP.unsqueeze(1))
         if self._key_HNR is None:
             return q_BHX
         plain, turned = torch.split(q_BHX, [self._config.nope_head_dim, self._config.rope_head_dim], dim=-1)
@@ -239,14 +239,6 @@ def _absorb_values(output: Tensor, value_HVR: Tensor) -> tuple[Tensor, Tensor | 
         return output, value_HVR
     per_head = output.view(len(output), num_heads, -1)
     return torch.einsum("dhv,hvr->dhr", per_head.float(), value_HVR.float()).flatten(1).to(output.dtype), None
-
-
-def _rotate_in_place(x: Tensor, rotations: Tensor) -> None:
-    pairs = x.view(*x.shape[:-1], -1, 2)
-    if x.dtype == torch.float32 and x.storage_offset() % 2 == 0 and all(stride % 2 == 0 for stride in x.stride()[:-1]):
-        torch.view_as_complex(pairs).mul_(rotations)
-    else:
-        x.copy_(rotate(x, rotations))
 
 
 def _sum_rows(rows_XC: Tensor, indices: Tensor, bags: Tensor, weights: Tensor) -> Tensor:

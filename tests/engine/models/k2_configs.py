@@ -1,5 +1,6 @@
 """Small random models that between them turn every switch of the architecture, and their transformers twins."""
 
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,6 +61,44 @@ CONFIGS: dict[str, ModelConfig] = {
 }
 
 
+def random_config(seed: int) -> ModelConfig:
+    """Every switch and size drawn at random, so that combinations nobody thought of come up too."""
+    pick = random.Random(seed)
+    num_groups = pick.choice([1, 2, 4])
+    groups_per_token = pick.randint(1, num_groups)
+    num_experts = num_groups * pick.randint(3, 6)
+    return ModelConfig(
+        vocab_size=pick.randint(50, 130),
+        hidden_size=8 * pick.randint(4, 10),
+        num_layers=4,
+        num_dense_layers=pick.randint(0, 3),
+        dense_width=pick.randint(30, 90),
+        expert_width=pick.randint(10, 40),
+        num_experts=num_experts,
+        experts_per_token=pick.randint(1, groups_per_token * (num_experts // num_groups)),
+        num_shared_experts=pick.randint(1, 2),
+        num_heads=pick.randint(1, 5),
+        q_lora_rank=pick.choice([None, pick.randint(8, 40)]),
+        kv_lora_rank=pick.randint(8, 40),
+        nope_head_dim=pick.randint(4, 20),
+        rope_head_dim=2 * pick.randint(2, 8),
+        value_head_dim=pick.randint(4, 24),
+        num_groups=num_groups,
+        groups_per_token=groups_per_token,
+        norm_topk_prob=pick.random() < 0.5,
+        routed_scaling_factor=pick.uniform(0.5, 3.0),
+        rms_norm_eps=pick.choice([1e-6, 1e-5]),
+        rope_theta=pick.choice([10000.0, 50000.0]),
+        yarn=pick.choice([None, K2_YARN, YarnScaling(factor=6.0, original_max_position=100, beta_slow=2.0)]),
+        max_position=600,
+        tie_word_embeddings=pick.random() < 0.5,
+        model_type=pick.choice(["kimi_k2", "deepseek_v3"]),
+    )
+
+
+CONFIGS |= {f"random {seed}": random_config(seed) for seed in range(6)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Twins:
     """Our model and transformers' with the same weights."""
@@ -79,7 +118,7 @@ def random_model(config: ModelConfig, *, seed: int = 0) -> K2Model:
         elif "bias" in name:
             tensor.copy_(0.2 * torch.randn(tensor.shape, generator=generator))
         else:
-            tensor.copy_(torch.randn(tensor.shape, generator=generator) * 1.5 * tensor.shape[-1] ** -0.5)
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * tensor.shape[-1] ** -0.5)
     return model
 
 
