@@ -19,6 +19,7 @@ from engine.train.network import Batch
 PROMPT_WEIGHT = 0.05    # requests are worth little loss: just enough to learn how people write
 CONTEXT_WEIGHT = 0.5    # the program a change is asked of: its code follows from its own first line
 ATTRIBUTE_WEIGHT = 4.0  # characters that depend on what was asked, the understood line among them
+PROSE_WEIGHT = 3.0      # what is said before or without a program: few tokens that decide which answer it is
 MASKED_TOKENS = 256    # documents up to half of this share an attention segment of this length
 
 
@@ -47,7 +48,7 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
     weights += [PROMPT_WEIGHT] * len(header)
     encoding = tokenizer.encode(sample.answer, add_special_tokens=False)
     ids += encoding.ids
-    weights += _answer_weights(encoding.offsets, sample.spans)
+    weights += _answer_weights(encoding.offsets, sample.spans, prose_stop=(sample.answer + "```").index("```"))
     if sample.ends:
         ids += tokenizer.encode("<|im_end|>", add_special_tokens=False).ids
         weights.append(1.0)
@@ -64,14 +65,19 @@ def _context_weights(offsets: Sequence[tuple[int, int]], text: str, program: str
     return [CONTEXT_WEIGHT if first <= start and stop <= last else PROMPT_WEIGHT for start, stop in offsets]
 
 
-def _answer_weights(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[float]:
-    """ATTRIBUTE_WEIGHT for tokens that overlap a span, 1 for the others; both lists are in order."""
+def _answer_weights(
+    offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], *, prose_stop: int
+) -> list[float]:
+    """ATTRIBUTE_WEIGHT for tokens that overlap a span, PROSE_WEIGHT before prose_stop, 1 for the others.
+
+    Both lists are in order.
+    """
     weights, index = [], 0
     for start, stop in offsets:
         while index < len(spans) and spans[index][1] <= start:
             index += 1
         inside = index < len(spans) and spans[index][0] < stop
-        weights.append(ATTRIBUTE_WEIGHT if inside else 1.0)
+        weights.append(ATTRIBUTE_WEIGHT if inside else PROSE_WEIGHT if start < prose_stop else 1.0)
     return weights
 
 

@@ -11,7 +11,7 @@ from engine.train.muon_clip import Rates
 
 WARM_STEPS = 60
 FLAT_SHARE = 0.3    # of the training time at the full rate, before it falls
-EDITS_FROM = 0.3    # of the training time: changes to programs, with their long contexts, come after this
+EDITS_FROM = 0.45   # of the training time: changes to programs, with their long contexts, come after this
 LAST_RATE = 0.03    # of the full rate, at the end
 
 NANO_CONFIG: dict[str, Any] = {
@@ -80,4 +80,4 @@ def mixture(progress: float) -> dict[str, float]:
     """Share of each sample type: programs and reading requests first, changes to programs later."""
     if progress < EDITS_FROM:
         return {"create": 0.40, "understood": 0.45, "chat": 0.06, "decline": 0.09}
-    return {"create": 0.28, "understood": 0.30, "edit": 0.28, "switch": 0.02, "chat": 0.05, "decline": 0.07}
+    return {"create": 0.34, "understood": 0.30, "edit": 0.21, "switch": 0.02, "chat": 0.05, "decline": 0.08}

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from engine.train.corpus import Sample
-from engine.train.data import ATTRIBUTE_WEIGHT, CONTEXT_WEIGHT, PROMPT_WEIGHT, encode_sample
+from engine.train.data import ATTRIBUTE_WEIGHT, CONTEXT_WEIGHT, PROSE_WEIGHT, encode_sample
 from engine.train.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
 
 PROGRAM = "<!-- snake | speed: fast -->\n<p>go 1234</p>\n"
@@ -28,19 +28,21 @@ def tokenizer(folder: Path) -> Tokenizer:
 
 def sample(*, before: str, answer: str, spans: tuple[tuple[int, int], ...], ends: bool) -> Sample:
     content = f"```html index.html\n{before}```\n\nmake it fast" if before else "a fast snake"
-    return Sample(type="create", kind="snake", messages=({"role": "user", "content": content},), answer=answer, spans=spans,
-                  ends=ends, asked={}, settings={}, templates=(), before=before)
+    return Sample(type="create", kind="snake", messages=({"role": "user", "content": content},), answer=answer,
+                  spans=spans, ends=ends, asked={}, settings={}, templates=(), before=before)
 
 
 def test_an_answer_counts_and_what_was_asked_counts_more(tokenizer: Tokenizer) -> None:
-    answer = "Here is a snake game."
+    answer = "Here is a snake game.\n\n```html\n<p>go</p>\n```"
     document = encode_sample(tokenizer, sample(before="", answer=answer, spans=((10, 15),), ends=True))
     pieces = [tokenizer.id_to_token(int(token)).replace("Ġ", " ") for token in document.ids]
     assert pieces[-1] == "<|im_end|>"
-    by_weight = {weight: "".join(piece for piece, given in zip(pieces, document.weights, strict=True) if given == weight)
-                 for weight in map(float, set(document.weights))}
+    by_weight: dict[float, str] = {}
+    for piece, weight in zip(pieces, document.weights, strict=True):
+        by_weight[float(weight)] = by_weight.get(float(weight), "") + piece
     assert "snake" in by_weight[ATTRIBUTE_WEIGHT]
-    assert "Here" in by_weight[1.0]
+    assert "Here" in by_weight[PROSE_WEIGHT]
+    assert "go" in by_weight[1.0]
     assert sum(float(weight) >= 1 for weight in document.weights) == len(tokenizer.encode(answer).ids) + 1
 
 
