@@ -1,4 +1,4 @@
-"""`python -m engine.train STAGE`: tokenizer, data, train, evaluate and export, each from the files of the one before.
+"""`python -m engine.train STAGE`: tokenizer, data, train, export and evaluate, each from the files of the one before.
 
 Training goes on from its last checkpoint whenever it is started again.
 """
@@ -90,7 +90,7 @@ def train(plan: Plan) -> None:
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
-    parser.add_argument("stage", choices=("tokenizer", "data", "train", "evaluate", "export", "all"))
+    parser.add_argument("stage", choices=("tokenizer", "data", "train", "export", "evaluate", "all"))
     parser.add_argument("--folder", type=Path, default=default_folder(), help="training state")
     parser.add_argument("--minutes", type=float, default=100.0, help="training time the schedule spans, in all")
     parser.add_argument("--threads", type=int, default=1)
@@ -98,7 +98,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=2.5e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=200, help="samples to look at (data, evaluate)")
-    parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export)")
+    parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export, evaluate)")
     parser.add_argument("--random", action="store_true", help="export fresh weights")
     return parser.parse_args(arguments)
 
@@ -114,8 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
         "tokenizer": lambda: make_tokenizer(plan),
         "data": lambda: describe_data(plan, args.count),
         "train": lambda: train(plan),
-        "evaluate": lambda: sys.stdout.write(json.dumps(evaluate(plan, args.count), indent=1) + "\n"),
         "export": lambda: export_model(state, NANO_CONFIG, plan.tokenizer, args.out, CARD),
+        "evaluate": lambda: sys.stdout.write(json.dumps(evaluate(args.out, args.count), indent=1) + "\n"),
     }
     for stage in stages if args.stage == "all" else (args.stage,):
         stages[stage]()

@@ -25,12 +25,16 @@ MASKED_TOKENS = 256    # documents up to half of this share an attention segment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One conversation as the model sees it: ids [n] and the loss weight of predicting each id [n]."""
+    """One conversation as the model sees it: ids [n] and the loss weight of predicting each id [n].
+
+    The first prompt_tokens ids are what the model is given, the others its answer.
+    """
 
     ids: np.ndarray
     weights: np.ndarray
     kind: str
     type: str
+    prompt_tokens: int
 
 
 def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
@@ -46,6 +50,7 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
     header = tokenizer.encode("<|im_assistant|>assistant<|im_middle|>", add_special_tokens=False).ids
     ids += header
     weights += [PROMPT_WEIGHT] * len(header)
+    prompt_tokens = len(ids)
     encoding = tokenizer.encode(sample.answer, add_special_tokens=False)
     ids += encoding.ids
     weights += _answer_weights(encoding.offsets, sample.spans, prose_stop=(sample.answer + "```").index("```"))
@@ -53,7 +58,7 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
         ids += tokenizer.encode("<|im_end|>", add_special_tokens=False).ids
         weights.append(1.0)
     return Document(ids=np.array(ids, np.int64), weights=np.array(weights, np.float32), kind=sample.kind,
-                    type=sample.type)
+                    type=sample.type, prompt_tokens=prompt_tokens)
 
 
 def _context_weights(offsets: Sequence[tuple[int, int]], text: str, program: str) -> list[float]:

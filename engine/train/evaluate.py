@@ -1,103 +1,153 @@
-"""A quick look at a training state: held-out loss per type and kind, and how well requests are understood.
+"""A quick evaluation of an exported model on held-out requests: what was understood, written, changed and said.
 
-Understanding is read from greedy first lines, which are cheap: no program is written. The full evaluation runs
-what was shipped; this one guides training.
+Greedy, through the engine's own weights loader and runner, so FP8 rounding counts. A program counts as exact when it
+is, character for character, what the corpus writes for the settings asked. Whether programs run is for `check` to say.
 """
 
 import random
-import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
-from engine.artifacts import understood
+from engine.artifacts import apply_answer, understood
+from engine.models.base import MoeModel
 from engine.train.corpus import SAMPLE_TYPES, Corpus, Sample
-from engine.train.data import Document, encode_sample, pack
-from engine.train.loop import Trainer
-from engine.train.network import Network
-from engine.train.plan import NANO_CONFIG, Plan
+from engine.train.data import encode_sample
 from engine.train.tokenizer import END_ID, load_tokenizer
+from engine.weights.load import load_model
 
-LINE_TOKENS = 90
+BATCH = 8           # sequences decoded together
+ANSWER_TOKENS = 2300
+EXAMPLES = 12       # of wrong answers, shown in the report
 
 
-def evaluate(plan: Plan, count: int) -> dict[str, Any]:
-    """Losses over `count` held-out samples of each type, and greedy first lines for `count` requests."""
-    trainer = Trainer(plan, NANO_CONFIG, torch.device("cpu"), torch.bfloat16)
-    trainer.resume(plan.checkpoint)
-    corpus, tokenizer = Corpus(plan.seed, "held_out"), load_tokenizer(plan.tokenizer)
-    rng = random.Random(0)  # noqa: S311
-    losses: dict[str, list[float]] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """An exported model and its tokenizer, writing greedy answers."""
+
+    model: MoeModel
+    tokenizer: Tokenizer
+
+    @classmethod
+    def load(cls, folder: Path) -> "Writer":
+        """Open a model folder on the CPU."""
+        return cls(model=load_model(folder, device=torch.device("cpu")).model, tokenizer=load_tokenizer(folder))
+
+    def answers(self, samples: Sequence[Sample], done: Callable[[str], bool]) -> list[str]:
+        """Answers to all samples, BATCH at a time, each ended by the end token or when `done` says so of its text."""
+        starts = range(0, len(samples), BATCH)
+        return [text for start in starts for text in self._batch(samples[start:start + BATCH], done)]
+
+    def _batch(self, samples: Sequence[Sample], done: Callable[[str], bool]) -> list[str]:
+        caches, following = [], []
+        room = self.model.shape.context_length - ANSWER_TOKENS
+        for sample in samples:
+            document = encode_sample(self.tokenizer, sample)
+            caches.append(self.model.new_cache())
+            forward = self.model.prefill(document.ids[: document.prompt_tokens][-room:].tolist(), caches[-1])
+            following.append(int(forward.logits[-1].argmax()))
+        written: list[list[int]] = [[] for _ in samples]
+        live = list(range(len(samples)))
+        for _ in range(ANSWER_TOKENS):
+            for row in live:
+                if following[row] != END_ID:
+                    written[row].append(following[row])
+            live = [row for row in live if following[row] != END_ID and not done(self._tail(written[row]))]
+            if not live:
+                break
+            forward = self.model.decode([following[row] for row in live], [caches[row] for row in live])
+            for row, token in zip(live, forward.logits.argmax(-1).tolist(), strict=True):
+                following[row] = token
+        return [self.tokenizer.decode(ids) for ids in written]
+
+    def _tail(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids[-4:])
+
+    def loss(self, sample: Sample) -> float:
+        """Mean loss over the answer's tokens, in nats."""
+        document = encode_sample(self.tokenizer, sample)
+        logits = self.model.prefill(document.ids[:-1].tolist(), self.model.new_cache(), all_logits=True).logits
+        targets = torch.from_numpy(document.ids[1:])
+        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        return float(losses[document.prompt_tokens - 1:].mean())
+
+
+def evaluate(folder: Path, count: int, seed: int = 0) -> dict[str, Any]:
+    """Everything below over `count` held-out samples of each type (understanding over three times as many)."""
+    writer, corpus, rng = Writer.load(folder), Corpus(seed, "held_out"), random.Random(seed)  # noqa: S311
+    report: dict[str, Any] = {"understanding": _understanding(writer, corpus, rng, 3 * count)}
+    examples: list[dict[str, str]] = report["understanding"].pop("wrong")
     for sample_type in SAMPLE_TYPES:
-        for _ in range(max(4, count // 4)):
-            document = encode_sample(tokenizer, corpus.sample_of(sample_type, rng))
-            losses.setdefault(f"{sample_type} {document.kind}", []).append(_answer_loss(trainer.network, document))
-    requests = [corpus.sample_of("understood", rng) for _ in range(count)]
-    texts = first_lines(trainer.network, [encode_sample(tokenizer, sample) for sample in requests], tokenizer.decode)
-    return {
-        "step": trainer.position.step, "tokens": trainer.position.tokens,
-        "answer_loss": {name: round(float(np.mean(values)), 4) for name, values in sorted(losses.items())},
-        **_understanding(requests, texts),
-    }
+        if sample_type == "understood":
+            continue
+        samples = [corpus.sample_of(sample_type, rng) for _ in range(count)]
+        texts = writer.answers(samples, lambda _text: False)
+        judge = _judge_program if sample_type in {"create", "edit", "switch"} else _judge_talk
+        report[sample_type], wrong = judge(samples, texts)
+        report[sample_type]["loss"] = round(float(np.mean([writer.loss(sample) for sample in samples])), 4)
+        examples += wrong
+    report["wrong"] = examples[:EXAMPLES * len(SAMPLE_TYPES)]
+    return report
 
 
-@torch.no_grad()
-def _answer_loss(network: Network, document: Document) -> float:
-    """Mean loss over the answer's tokens, in nats."""
-    batch = pack([document], torch.device("cpu"), torch.bfloat16)
-    _loss, rows = network.loss(batch)
-    return float(rows[batch.weights_T >= 1].mean())
-
-
-@torch.no_grad()
-def first_lines(network: Network, documents: list[Document], decode: Any) -> list[str]:
-    """Greedy answers up to the end of the understood line, all requests in step (the context is short: no cache)."""
-    contexts = [document.ids[: int((document.weights < 1).sum())] for document in documents]
-    starts = [len(context) for context in contexts]
-    open_rows = set(range(len(contexts)))
-    for _ in range(LINE_TOKENS):
-        if not open_rows:
-            break
-        rows = sorted(open_rows)
-        # One unused id at the end: packing drops each document's last.
-        padded = [Document(ids=np.append(contexts[row], END_ID), weights=np.ones(len(contexts[row]) + 1, np.float32),
-                           kind=str(row), type="") for row in rows]
-        for block in range(0, len(rows), 64):
-            for row, token in _next_tokens(network, padded[block:block + 64]):
-                contexts[row] = np.append(contexts[row], token)
-                text = decode(contexts[row][starts[row]:].tolist())
-                if token == END_ID or "-->" in text:
-                    open_rows.discard(row)
-    return [decode(context[start:].tolist()) for context, start in zip(contexts, starts, strict=True)]
-
-
-def _next_tokens(network: Network, documents: list[Document]) -> list[tuple[int, int]]:
-    """(row, most likely next id) of each document; `kind` holds the row, and each is a segment of its own."""
-    results = []
-    for document in documents:
-        hidden_Td = network.hidden(pack([document], torch.device("cpu"), torch.bfloat16))
-        logits_V = hidden_Td[-1:].float() @ network.weights["head"].float().t()
-        results.append((int(document.kind), int(logits_V.argmax())))
-    return results
-
-
-def _understanding(requests: list[Sample], texts: list[str]) -> dict[str, Any]:
-    """Share of right kinds, of asked settings stated, and of lines exactly right."""
+def _understanding(writer: Writer, corpus: Corpus, rng: random.Random, count: int) -> dict[str, Any]:
+    """Share of right kinds, of asked settings stated, and of first lines exactly right."""
+    samples = [corpus.sample_of("understood", rng) for _ in range(count)]
+    texts = writer.answers(samples, lambda tail: "-->" in tail)
     kinds = asked = stated = exact = 0
     wrong = []
-    for sample, text in zip(requests, texts, strict=True):
-        match = re.search(r"<!--.*-->", text)
-        answer, wanted = understood(match[0] if match else ""), understood(sample.program)
+    for sample, text in zip(samples, texts, strict=True):
+        _, _, program = text.partition("```html index.html\n")
+        got, wanted = understood(program), understood(sample.program)
         assert wanted is not None
-        chips = set(answer.chips) if answer else set()
-        kinds += answer is not None and answer.kind == wanted.kind
+        kinds += got is not None and got.kind == wanted.kind
         asked += len(wanted.chips)
-        stated += len(chips & set(wanted.chips))
-        same = answer is not None and answer.kind == wanted.kind and chips == set(wanted.chips)
+        stated += len(set(wanted.chips) & set(got.chips)) if got else 0
+        exact += got == wanted
+        if got != wanted:
+            wrong.append(_example(sample, sample.program.split("\n", 1)[0], program or text))
+    return {"requests": count, "right_kind": round(kinds / count, 3), "settings_stated": round(stated / asked, 3),
+            "lines_exact": round(exact / count, 3), "wrong": wrong[:EXAMPLES]}
+
+
+def _judge_program(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Answers that gave the file, with the right first line, and the exact program."""
+    applied = lines = exact = 0
+    wrong = []
+    for sample, text in zip(samples, texts, strict=True):
+        result = apply_answer({"index.html": sample.before} if sample.before else {}, text)
+        program = result.files.get("index.html", "") if result.changes else ""
+        applied += bool(result.changes) and not result.rejects
+        lines += program.split("\n", 1)[0] == sample.program.split("\n", 1)[0]
+        same = program.strip() == sample.program.strip()
         exact += same
         if not same:
-            wrong.append({"request": sample.messages[-1]["content"], "wanted": sample.program.split("\n", 1)[0],
-                          "got": match[0] if match else text[:120]})
-    return {"right_kind": kinds / len(requests), "settings_stated": stated / max(1, asked),
-            "lines_exact": exact / len(requests), "wrong": wrong[:8]}
+            wrong.append(_example(sample, sample.answer, text))
+    count = len(samples)
+    return {"answers": count, "applied": round(applied / count, 3), "right_first_line": round(lines / count, 3),
+            "exact": round(exact / count, 3)}, wrong[:EXAMPLES]
+
+
+def _judge_talk(samples: Sequence[Sample], texts: Sequence[str]) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Answers that wrote no file, and ones that say what the corpus says to some request of that sort."""
+    quiet = exact = 0
+    wrong = []
+    for sample, text in zip(samples, texts, strict=True):
+        quiet += "```" not in text
+        exact += text == sample.answer
+        if "```" in text or not text.endswith(tuple(".!?")):
+            wrong.append(_example(sample, sample.answer, text))
+    count = len(samples)
+    return {"answers": count, "without_program": round(quiet / count, 3),
+            "same_words": round(exact / count, 3)}, wrong[:EXAMPLES]
+
+
+def _example(sample: Sample, wanted: str, got: str) -> dict[str, str]:
+    """A wrong answer, cut to what fits a report."""
+    return {"type": sample.type, "request": sample.messages[-1]["content"][-200:], "wanted": wanted[:400],
+            "got": got[:400]}

@@ -23,7 +23,8 @@ def draw(index: int, _progress: float) -> Document:
     """Sequences that count upwards from anywhere: learnable in a few steps."""
     generator = np.random.default_rng(index)
     ids = (generator.integers(0, 64) + np.arange(generator.integers(8, 60))) % 64
-    return Document(ids=ids.astype(np.int64), weights=np.ones(len(ids), np.float32), kind="count", type="create")
+    return Document(ids=ids.astype(np.int64), weights=np.ones(len(ids), np.float32), kind="count", type="create",
+                    prompt_tokens=0)
 
 
 def trainer(folder: Path, minutes: float = 1.0) -> Trainer:

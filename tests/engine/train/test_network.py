@@ -9,10 +9,12 @@ from torch import Tensor
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
 from engine.train.data import Document, block_mask, pack
-from engine.train.export import checkpoint_tensors
-from engine.train.network import Batch, Network, Shape, initial_masters
+from engine.train.export import checkpoint_tensors, export_model
+from engine.train.network import Batch, Network, Shape, Weight, initial_masters, weight_table
 from engine.train.plan import NANO_CONFIG
-from engine.weights.fp8 import encode_blocks
+from engine.train.tokenizer import save_tokenizer, train_tokenizer
+from engine.weights.fp8 import decode_blocks, encode_blocks
+from engine.weights.load import load_model
 from engine.weights.save import stored_tensors
 
 CONFIG: dict[str, Any] = {
@@ -27,7 +29,8 @@ SHAPE = Shape.from_config(CONFIG)
 def document(length: int, seed: int) -> Document:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, 96, (length,), generator=generator).numpy()
-    return Document(ids=ids, weights=torch.rand(length, generator=generator).numpy() + 0.5, kind="k", type="create")
+    return Document(ids=ids, weights=torch.rand(length, generator=generator).numpy() + 0.5, kind="k", type="create",
+                    prompt_tokens=0)
 
 
 def masters_and_biases() -> tuple[dict[str, Tensor], Tensor]:
@@ -125,3 +128,32 @@ def test_the_router_and_its_bias_stay_float32(tmp_path: Path) -> None:
     assert tensors["model.layers.1.mlp.gate.e_score_correction_bias"].dtype == torch.float32
     assert tensors["model.layers.1.mlp.experts.3.down_proj.weight"].dtype == torch.float8_e4m3fn
     assert tensors["model.embed_tokens.weight"].dtype == torch.bfloat16
+
+
+def test_the_exported_folder_runs_in_the_engine_as_trained(tmp_path: Path) -> None:
+    """The training network with the weights as rounded to FP8 and the engine with the folder give the same logits."""
+    save_tokenizer(train_tokenizer(["a snowy mountain scene, with trees and stars"] * 50, 280), tmp_path / "t", 512)
+    config = {**NANO_CONFIG, "num_hidden_layers": 2, "vocab_size": 280, "n_routed_experts": 8}
+    export_model(None, config, tmp_path / "t", tmp_path / "m", "card")
+    loaded = load_model(tmp_path / "m", device=torch.device("cpu"), dtype=torch.float32).model
+    shape = Shape.from_config(config)
+    masters = initial_masters(shape, 0)
+    for weight in weight_table(shape):
+        masters[weight.name] = rounded(masters[weight.name], weight)
+    network = Network(shape, masters, torch.zeros(2, 8), torch.float32)
+    given = document(60, 3)
+    hidden = network.hidden(pack([given], torch.device("cpu"), torch.float32))
+    ours = hidden.detach() @ masters["head"].t()
+    theirs = loaded.prefill(given.ids[:-1].tolist(), loaded.new_cache(), all_logits=True).logits
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def rounded(master: Tensor, weight: Weight) -> Tensor:
+    if not weight.matrix:
+        return master.bfloat16().float()
+    if weight.name.endswith("gate"):
+        return master
+    sizes = [rows for _name, rows in weight.parts]
+    stack = master.view(-1, *master.shape[-2:])
+    blocks = [[decode_blocks(*encode_blocks(part)) for part in matrix.split(sizes)] for matrix in stack]
+    return torch.stack([torch.cat(parts) for parts in blocks]).view(master.shape)
