@@ -25,7 +25,7 @@ from app.theme.theme import Theme
 
 Tone = Literal["text", "dim", "faint", "ok", "warning", "error", "accent"]
 TextSize = Literal["normal", "small", "tiny"]
-ButtonKind = Literal["plain", "primary", "chip", "link", "card"]
+ButtonKind = Literal["plain", "primary", "chip", "link", "card", "keys"]
 
 
 def make_label(text: str, tone: Tone = "text", size: TextSize = "normal", *, bold: bool = False) -> QLabel:

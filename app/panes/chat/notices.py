@@ -149,11 +149,8 @@ def cost_text(message: Message) -> str:
     tokens = message.usage.get("completion_tokens")
     if not tokens:
         return ""
-    timings = message.timings
-    seconds = timings.get("total_s") or timings.get("decode_s")
-    if not seconds and timings.get("decode_tokens_per_second"):
-        seconds = tokens / timings["decode_tokens_per_second"]
-    return f"{tokens} tokens · {seconds:.1f} s" if seconds else f"{tokens} tokens"
+    total_ms = message.timings.get("total_ms")
+    return f"{tokens} tokens · {total_ms / 1000:.1f} s" if total_ms else f"{tokens} tokens"
 
 
 def _origin_text(message: Message) -> str:

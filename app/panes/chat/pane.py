@@ -185,10 +185,9 @@ class ChatPane(QWidget):
         self._show_conversation()
 
     def _show_conversation(self) -> None:
-        conversation = self.session.conversation
         self._waiting_text = ""
         self.problem_bar.hide()
-        self.composer.set_draft(conversation.draft if conversation is not None else "")
+        self.composer.set_draft(self.session.draft)
         self._busy_changed(self.session.is_busy)
         self._show_path()
 
@@ -303,6 +302,11 @@ class ChatPane(QWidget):
     def _show_engine_wait(self) -> None:
         waits = bool(self._waiting_text) and not self._engine_is_ready
         self.composer.show_hint("Sent as soon as the model is loaded" if waits else "")
+
+    @Slot()
+    def refresh_context(self) -> None:
+        """Say again how full the context is: the model, or the project, is another."""
+        self._show_context()
 
     def _show_context(self) -> None:
         self.composer.set_context(self.session.context_used_tokens(), self.session.context_tokens)

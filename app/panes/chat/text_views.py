@@ -211,6 +211,7 @@ class CodeView(QTextEdit):
                 self.document().markContentsDirty(block.position(), block.length())
             block = block.next()
         self._spans = lines
+        self._place()
 
     def _format(self, span: tuple[int, int, str]) -> QTextLayout.FormatRange:
         result = QTextLayout.FormatRange()
@@ -255,6 +256,11 @@ class CodeView(QTextEdit):
         data = QMimeData()
         data.setText(self.textCursor().selectedText().replace("\u2029", "\n"))
         return data
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the first or the last lines in sight."""
+        super().resizeEvent(event)
+        self._place()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave up and down to the transcript; sideways is ours."""

@@ -103,6 +103,17 @@ class EditorPane(QWidget):
         """Return the paths of the tabs."""
         return [] if self._documents is None else self._documents.paths()
 
+    @property
+    def tab_bar(self) -> QTabBar:
+        """The file tabs; the window may put them into a row of its own."""
+        return self._tabs
+
+    @Slot()
+    def shut_down(self) -> None:
+        """Keep unsaved text as drafts: the window closes."""
+        self._draft_timer.stop()
+        self._store_drafts()
+
     def current_path(self) -> str:
         """Return the path of the current tab, or an empty text."""
         return str(self._tabs.tabData(self._tabs.currentIndex()) or "")

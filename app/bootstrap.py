@@ -1,0 +1,204 @@
+"""The composition root: builds every service, model and pane, passes them in, and runs the window.
+
+Phases: flags and address schemes (before the application object), theme, data folder and its lock, history,
+services and models, window, and only then, with the window on screen, the engine and the panes that can wait.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, Qt, QTimer
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from app.core.history import History
+from app.core.network_choices import NetworkChoices
+from app.core.problem import Problem
+from app.core.recovery import HistoryDamaged
+from app.core.snapshots import SnapshotStore
+from app.core.web_libraries import WebLibraries
+from app.log import set_up_logging
+from app.models.chats import ConversationsModel
+from app.models.files import ProjectFilesModel
+from app.models.problems import ProblemsModel
+from app.panes.editor.pane import EditorPane
+from app.panes.preview.pane import PreviewPane
+from app.paths import DataPaths, data_paths
+from app.resources import resource_path
+from app.services.chat_session import ChatSession
+from app.services.engine_process import EngineProcess
+from app.services.instance_lock import InstanceLock
+from app.services.preview_guard import NetworkGate
+from app.services.runner import PageRunner
+from app.services.web_flags import apply_web_flags
+from app.services.web_schemes import register_schemes
+from app.settings import Settings, WindowState
+from app.shell.main_window import MainWindow
+from app.shell.parts import Parts, sampling_of
+from app.shell.screenshot import ScreenshotJob
+from app.theme.icons import icon_pixmap
+from app.theme.theme import Mode, Theme
+
+if TYPE_CHECKING:
+    from app.panes.console import ConsolePane
+    from app.panes.inspector.pane import InspectorPane
+
+EXIT_REFUSED = 3
+_TICK_MS = 250
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What the command line asked for. `size` is width and height of the window in pixels."""
+
+    basedir: str | None = None
+    screenshot: Path | None = None
+    size: tuple[int, int] | None = None
+    theme: Mode | None = None
+    prompt: str = ""
+
+
+def run(options: Options) -> int:
+    """Run the program; return its exit code."""
+    application = make_application()
+    paths = data_paths(options.basedir)
+    lock = InstanceLock(paths.lock)
+    try:
+        paths.create()
+        lock.acquire()
+        history = _open_history(paths, ask=options.screenshot is None)
+    except Problem as problem:
+        return _refuse(problem, ask=options.screenshot is None)
+    set_up_logging(paths.log)
+    window = build_window(application, paths, history, options)
+    job = _start_job(window, options)
+    window.show()
+    _quit_on_signals(application, window)
+    code = application.exec()
+    history.close()
+    lock.release()
+    return job.exit_code if job is not None else code
+
+
+def make_application() -> QApplication:
+    """The application object, with everything Qt wants to know before it exists."""
+    apply_web_flags(os.environ)
+    register_schemes()
+    QCoreApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
+    QCoreApplication.setApplicationName("expertarium")
+    QApplication.setApplicationDisplayName("Expertarium")
+    application = QApplication(sys.argv[:1])
+    application.setDesktopFileName("expertarium")
+    return application
+
+
+def build_window(
+    application: QApplication, paths: DataPaths, history: History, options: Options, *,
+    engine: EngineProcess | None = None,
+) -> MainWindow:  # fmt: skip
+    """Build services, models and the window. `engine` replaces the program's own, for tests."""
+    settings = Settings(paths.settings)
+    theme = Theme(application, options.theme or _mode(settings))
+    application.setWindowIcon(QIcon(icon_pixmap("experts", theme.color("accent"), size_px=64, scale=2)))
+    model_dir = settings.text("model_dir")
+    engine = engine or EngineProcess(model_dir=Path(model_dir) if model_dir else None, parent=application)
+    snapshots = SnapshotStore(paths.snapshots)
+    panes = _PaneMakers(theme, paths)
+
+    def make_session() -> ChatSession:
+        session = ChatSession(
+            history=history, snapshots=snapshots, paths=paths, endpoint=engine.endpoint, engine=engine,
+            parent=application,
+        )  # fmt: skip
+        session.sampling = sampling_of(settings)
+        return session
+
+    parts = Parts(
+        theme=theme, settings=settings, window_state=WindowState(paths.window), paths=paths, history=history,
+        snapshots=snapshots, engine=engine, chats=ConversationsModel(history, application),
+        files=ProjectFilesModel(application), problems=ProblemsModel(application), make_session=make_session,
+        make_editor=panes.editor, make_preview=panes.preview, make_inspector=panes.inspector,
+        make_console=panes.console,
+    )  # fmt: skip
+    window = MainWindow(parts)
+    if options.size is not None:
+        window.resize(*options.size)
+    return window
+
+
+class _PaneMakers:
+    """Makes the panes. Inspector and console are imported when made: NumPy and Jupyter cost start-up time."""
+
+    def __init__(self, theme: Theme, paths: DataPaths) -> None:
+        self._theme, self._paths = theme, paths
+
+    def editor(self) -> EditorPane:
+        return EditorPane(self._theme, self._paths.window)
+
+    def preview(self) -> PreviewPane:
+        runner = PageRunner(
+            WebLibraries(resource_path("web", "node_modules")), resource_path("web", "preview"), NetworkGate()
+        )
+        choices = NetworkChoices(self._paths.base / "network.json")
+        return PreviewPane(self._theme, runner, choices, self._paths.screenshots)
+
+    def inspector(self) -> "InspectorPane":
+        from app.panes.inspector.pane import InspectorPane
+
+        return InspectorPane(self._theme)
+
+    def console(self) -> "ConsolePane":
+        from app.panes.console import ConsolePane
+
+        return ConsolePane(self._theme)
+
+
+def _mode(settings: Settings) -> Mode:
+    modes: dict[str, Mode] = {"light": "light", "dark": "dark"}
+    return modes.get(settings.text("theme"), "system")
+
+
+def _open_history(paths: DataPaths, *, ask: bool) -> History:
+    """Open the conversations; a damaged file is put aside and what it still holds carried over, if agreed."""
+    try:
+        return History(paths.database)
+    except HistoryDamaged as damaged:
+        if ask:
+            buttons = QMessageBox.StandardButton
+            answer = QMessageBox.question(None, "Expertarium", str(damaged), buttons.Yes | buttons.Cancel)
+            if answer != buttons.Yes:
+                raise
+        damaged.recover()
+        return History(paths.database)
+
+
+def _refuse(problem: Problem, *, ask: bool) -> int:
+    print(problem, file=sys.stderr)  # noqa: T201 - the command line's own words
+    if ask and QApplication.platformName() != "offscreen":
+        QMessageBox.critical(None, "Expertarium", str(problem))
+    return EXIT_REFUSED
+
+
+def _start_job(window: MainWindow, options: Options) -> ScreenshotJob | None:
+    if options.screenshot is not None:
+        return ScreenshotJob(window, options.screenshot, options.prompt)
+    if options.prompt:
+        window.chats.active.ask(options.prompt)
+    return None
+
+
+def _quit_on_signals(application: QApplication, window: MainWindow) -> None:
+    """Ctrl+C and a polite kill close the window as the person would. Python needs a tick to see a signal."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: QTimer.singleShot(0, window.close))
+    tick = QTimer(application, interval=_TICK_MS)
+    tick.timeout.connect(_nothing)
+    tick.start()
+
+
+def _nothing() -> None:
+    """Gives the interpreter a turn."""

@@ -1,0 +1,324 @@
+"""The main window: where its parts stand, how they fold when there is little room, and what a restart brings back.
+
+Commands are in window_commands.py, what passes between panes in links.py, the engine's display in engine_view.py.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Slot
+from PySide6.QtGui import QCloseEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
+
+from app.core.problem import Problem
+from app.panes.chat.pane import ChatPane
+from app.panes.problems import ProblemsPane
+from app.services.chat_session import NEW_CONVERSATION
+from app.shell.chat_area import ChatArea
+from app.shell.docks import BottomPanel
+from app.shell.engine_view import EngineView
+from app.shell.header import HeaderBar
+from app.shell.links import PaneLinks
+from app.shell.parts import Parts
+from app.shell.right_side import RightSide
+from app.shell.sidebar import WIDTH_PX as SIDEBAR_PX
+from app.shell.sidebar import Sidebar
+from app.shell.status_bar import StatusBar
+from app.shell.window_commands import WindowCommands
+
+if TYPE_CHECKING:
+    from app.panes.console import ConsolePane
+
+NARROW_PX = 1100
+DEFAULT_SIZE = QSize(1600, 1000)
+_LAYOUT = "layout.json"
+_LAYOUT_DELAY_MS = 800
+
+
+class MainWindow(QMainWindow):
+    """The program's window. It can be shown before the panes below the chat exist."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.parts = parts
+        theme = parts.theme
+        self.header = HeaderBar(theme)
+        self.sidebar = Sidebar(theme, parts.chats, parts.files)
+        self.chats = ChatArea(theme, parts.make_session)
+        self.editor = parts.make_editor()
+        self.preview = parts.make_preview()
+        self.right = RightSide(theme, self.editor.tab_bar, self.editor, self.preview)
+        self.panel = BottomPanel(theme)
+        self.status = StatusBar(theme)
+        self.problems = ProblemsPane(parts.problems)
+        self.links = PaneLinks(
+            editor=self.editor, preview=self.preview, files=parts.files, problems=parts.problems,
+            snapshots=parts.snapshots, parent=self,
+        )  # fmt: skip
+        self.console: ConsolePane | None = None
+        self._sidebar_wanted = True
+        self._is_narrow = False
+        self._mode_when_wide = ""
+        self._has_project = False
+        self._layout_timer = QTimer(self, singleShot=True, interval=_LAYOUT_DELAY_MS)
+        self._layout_timer.timeout.connect(self.store_layout)
+        self._build()
+        self.commands = WindowCommands(self)
+        self.engine_view = EngineView(self)
+        self._connect()
+        self._restore()
+
+    # --- building
+
+    def _build(self) -> None:
+        self.setWindowTitle("Expertarium")
+        self.setMinimumSize(720, 480)
+        self._add_panel_panes()
+        self.top = QSplitter(Qt.Orientation.Horizontal)
+        self.top.addWidget(self.chats)
+        self.top.addWidget(self.right)
+        self.top.setStretchFactor(0, 0)
+        self.top.setStretchFactor(1, 1)
+        self.middle = QSplitter(Qt.Orientation.Vertical)
+        self.middle.addWidget(self.top)
+        self.middle.addWidget(self.panel)
+        self.middle.setStretchFactor(0, 1)
+        self.middle.setStretchFactor(1, 0)
+        self.outer = QSplitter(Qt.Orientation.Horizontal)
+        self.outer.addWidget(self.sidebar)
+        self.outer.addWidget(self.middle)
+        self.outer.setStretchFactor(0, 0)
+        self.outer.setStretchFactor(1, 1)
+        for splitter in (self.top, self.middle, self.outer):
+            splitter.setHandleWidth(1)
+            splitter.setChildrenCollapsible(False)
+            splitter.splitterMoved.connect(self._layout_timer.start)
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.header)
+        column.addWidget(self.outer, 1)
+        column.addWidget(self.status)
+        self.setCentralWidget(body)
+        self.right.hide()
+        self._set_default_sizes()
+
+    def _add_panel_panes(self) -> None:
+        self.panel.add_pane("experts", "Experts", self._make_inspector)
+        self.panel.add_pane("console", "Console", self._make_console, at_right=True)
+        self.panel.add_pane("problems", "Problems", self._problems_pane, at_right=True)
+        self.panel.set_folded(folded=True)
+
+    def _make_inspector(self) -> QWidget:
+        inspector = self.parts.make_inspector()
+        self.links.set_inspector(inspector)
+        return inspector
+
+    def _make_console(self) -> QWidget:
+        self.console = self.parts.make_console()
+        self._show_console_folder()
+        return self.console
+
+    def _show_console_folder(self) -> None:
+        workspace = self.chats.active.session.workspace
+        if self.console is not None:
+            self.console.set_folder(workspace.root if workspace is not None else None)
+
+    def _problems_pane(self) -> QWidget:
+        return self.problems
+
+    def _connect(self) -> None:
+        self.header.sidebar_toggled.connect(self.toggle_sidebar)
+        self.header.commands_requested.connect(self.commands.open_palette)
+        self.chats.pane_added.connect(self._pane_added)
+        self.chats.active_changed.connect(self._active_changed)
+        self.links.code_wanted.connect(self.right.make_code_visible)
+        self.links.project_shown.connect(self._project_shown)
+        self.problems.source_requested.connect(self.links.open_source)
+        self.problems.fix_requested.connect(self.links.ask_for_fix)
+        self.parts.problems.count_changed.connect(self._problems_counted)
+        self.right.mode_changed.connect(self._layout_timer.start)
+        self.panel.fold_changed.connect(self._layout_timer.start)
+        self.panel.pane_shown.connect(self._layout_timer.start)
+
+    def _set_default_sizes(self) -> None:
+        self.outer.setSizes([SIDEBAR_PX, 1364])
+        self.top.setSizes([484, 880])
+        self.middle.setSizes([634, 300])
+
+    # --- panes
+
+    @Slot(object)
+    def _pane_added(self, pane: ChatPane) -> None:
+        session = pane.session
+        settings = self.parts.settings
+        session.default_system_prompt = settings.text("system_prompt")
+        session.conversation_opened.connect(self._conversation_shown)
+        session.conversation_changed.connect(self._conversation_changed)
+        self.links.watch_pane(pane)
+        self.engine_view.watch_pane(pane)
+
+    @Slot(object)
+    def _active_changed(self, pane: ChatPane) -> None:
+        self.links.follow(pane)
+        self._show_conversation()
+        self.engine_view.show_context()
+
+    @Slot(int)
+    def _conversation_shown(self, _conversation_id: int) -> None:
+        self._show_conversation()
+        self._layout_timer.start()
+
+    @Slot(int)
+    def _conversation_changed(self, _conversation_id: int) -> None:
+        self.parts.chats.refresh()
+        self._show_conversation()
+
+    def _show_conversation(self) -> None:
+        for pane in self.chats.panes():
+            conversation = pane.session.conversation
+            self.chats.set_title(pane, (conversation.title if conversation else "") or "New chat")
+        conversation = self.chats.active.session.conversation
+        title = conversation.title if conversation else ""
+        self.header.title.set_full_text(title)
+        self.setWindowTitle(f"{title} - Expertarium" if title else "Expertarium")
+        self.sidebar.select_conversation(conversation.id if conversation else NEW_CONVERSATION)
+
+    @Slot(bool)
+    def _project_shown(self, shown: bool) -> None:
+        self._has_project = shown
+        if shown and self.right.isHidden():
+            width = max(self.top.width(), 600)
+            chat_px = min(max(360, round(width * 0.355)), 560) * len(self.chats.panes())
+            self.right.show()
+            self.top.setSizes([chat_px, max(width - chat_px, 300)])
+        self.right.setVisible(shown)
+        self._show_console_folder()
+
+    @Slot(int)
+    def _problems_counted(self, count: int) -> None:
+        self.panel.set_title("problems", f"Problems {count}" if count else "Problems")
+
+    # --- folding
+
+    @Slot()
+    def toggle_sidebar(self) -> None:
+        """Show or hide the side bar."""
+        self.sidebar.setVisible(self.sidebar.isHidden())
+        if not self._is_narrow:
+            self._sidebar_wanted = not self.sidebar.isHidden()
+        self._layout_timer.start()
+
+    @Slot()
+    def toggle_panel(self) -> None:
+        """Show or hide the bottom panel."""
+        if self.panel.is_folded and not self.panel.current:
+            self.panel.show_pane("experts")
+        else:
+            self.panel.set_folded(folded=not self.panel.is_folded)
+
+    def _fold(self) -> None:
+        narrow = self.width() < NARROW_PX
+        if narrow == self._is_narrow:
+            return
+        self._is_narrow = narrow
+        self.sidebar.setVisible(not narrow and self._sidebar_wanted)
+        if narrow and self.right.mode == "split":
+            self._mode_when_wide = "split"
+            self.right.set_mode("preview")
+        elif not narrow and self._mode_when_wide:
+            self._mode_when_wide = ""
+            self.right.set_mode("split")
+
+    # --- what a restart brings back
+
+    @Slot()
+    def store_layout(self) -> None:
+        """Keep sizes, modes and open conversations."""
+        self._layout_timer.stop()
+        conversations = [pane.session.conversation for pane in self.chats.panes()]
+        layout: dict[str, Any] = {
+            "geometry": _text(self.saveGeometry()),
+            "splitters": [_text(splitter.saveState()) for splitter in self._splitters()],
+            "mode": self._mode_when_wide or self.right.mode,
+            "sidebar": self._sidebar_wanted,
+            "panel": self.panel.current,
+            "panel_folded": self.panel.is_folded,
+            "conversations": [conversation.id if conversation else NEW_CONVERSATION for conversation in conversations],
+        }
+        try:
+            self.parts.window_state.store_json(_LAYOUT, layout)
+        except Problem as problem:
+            self.links.add_problem(problem)
+
+    def _restore(self) -> None:
+        layout = self.parts.window_state.load_json(_LAYOUT, {})
+        self.resize(DEFAULT_SIZE)
+        if layout.get("geometry"):
+            self.restoreGeometry(_bytes(layout["geometry"]))
+        for splitter, state in zip(self._splitters(), layout.get("splitters", []), strict=False):
+            splitter.restoreState(_bytes(state))
+        self._sidebar_wanted = layout.get("sidebar", True)
+        self.sidebar.setVisible(self._sidebar_wanted)
+        if layout.get("mode") in ("code", "split", "preview"):
+            self.right.set_mode(layout["mode"])
+        self._restore_conversations(layout.get("conversations", []))
+        if layout.get("panel") and not layout.get("panel_folded"):
+            self._panel_wanted = str(layout["panel"])
+        else:
+            self._panel_wanted = "" if layout else "experts"
+
+    def _restore_conversations(self, ids: list[int]) -> None:
+        known = {conversation.id for conversation in self.parts.history.conversations()}
+        for conversation_id in ids or [NEW_CONVERSATION]:
+            pane = self.chats.add_pane()
+            if conversation_id in known:
+                self.commands.open_in(pane, conversation_id)
+
+    def _splitters(self) -> tuple[QSplitter, ...]:
+        return self.outer, self.middle, self.top, self.right.splitter
+
+    @Slot()
+    def _finish_start(self) -> None:
+        """What can wait until the window is on screen: panes with large imports, and the engine."""
+        if self._panel_wanted:
+            self.panel.show_pane(self._panel_wanted)
+        self.parts.engine.start()
+
+    # --- Qt overrides
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Finish the start after the first paint."""
+        super().showEvent(event)
+        if not event.spontaneous() and not self.engine_view.is_started:
+            self.engine_view.is_started = True
+            QTimer.singleShot(0, self, self._finish_start)
+            self.chats.active.focus_composer()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fold where there is little room."""
+        super().resizeEvent(event)
+        self._fold()
+        self._layout_timer.start()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Keep everything, end everything that runs."""
+        self.store_layout()
+        self.chats.store_drafts()
+        for pane in self.chats.panes():
+            pane.session.shut_down()
+        self.engine_view.stop()
+        self.preview.shut_down()
+        if self.console is not None:
+            self.console.stop()
+        self.editor.shut_down()
+        self.parts.engine.stop()
+        super().closeEvent(event)
+
+
+def _text(data: QByteArray) -> str:
+    return bytes(data.toBase64().data()).decode("ascii")
+
+
+def _bytes(text: str) -> QByteArray:
+    return QByteArray.fromBase64(text.encode("ascii"))

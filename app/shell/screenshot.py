@@ -1,0 +1,72 @@
+"""`--screenshot`: ask, wait until the answer is complete and the preview has drawn, save a picture, quit."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, QObject, QTimer, Slot
+
+from app.core.records import Message
+from app.services.engine_process import EngineState
+
+if TYPE_CHECKING:
+    from app.shell.main_window import MainWindow
+
+logger = logging.getLogger(__name__)
+SETTLE_MS = 700
+DRAW_LIMIT_MS = 20_000
+EXIT_NO_ANSWER = 1
+
+
+class ScreenshotJob(QObject):
+    """One picture of the window. `exit_code` is 0 when all went as asked."""
+
+    def __init__(self, window: "MainWindow", file: Path, prompt: str) -> None:
+        super().__init__(window)
+        self._window, self._file, self._prompt = window, file, prompt
+        self.exit_code = EXIT_NO_ANSWER
+        self._waits_for_page = False
+        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._settle.timeout.connect(self._grab)
+        self._limit = QTimer(self, singleShot=True, interval=DRAW_LIMIT_MS)
+        self._limit.timeout.connect(self._settle.start)
+        window.parts.engine.state_changed.connect(self._engine_changed)
+        if prompt:
+            session = window.chats.active.session
+            session.answer_finished.connect(self._answer_finished)
+            window.preview.run_judged.connect(self._page_judged)
+            if session.tree.path():
+                session.open_new()
+            window.chats.active.ask(prompt)
+
+    @Slot(object)
+    def _engine_changed(self, state: EngineState) -> None:
+        if state.phase == "failed":
+            logger.error("%s", state.message)
+            self._settle.start()
+        elif state.phase == "ready" and not self._prompt:
+            self.exit_code = 0
+            self._settle.start()
+
+    @Slot(object)
+    def _answer_finished(self, message: Message) -> None:
+        self.exit_code = 0 if message.state in ("complete", "length") else EXIT_NO_ANSWER
+        if any(str(change["path"]).endswith((".html", ".htm")) for change in message.applied.get("changes", ())):
+            self._waits_for_page = True
+            self._limit.start()
+        else:
+            self._settle.start()
+
+    @Slot(object)
+    def _page_judged(self, _judgement: object) -> None:
+        if self._waits_for_page:
+            self._settle.start()
+
+    @Slot()
+    def _grab(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        if not self._window.grab().save(str(self._file)):
+            logger.error("The screenshot could not be written to %s", self._file)
+            self.exit_code = EXIT_NO_ANSWER
+        self._window.close()
+        QCoreApplication.quit()
