@@ -15,7 +15,7 @@ from engine.models.base import Cache
 from engine.trace import RoutingBlock, slice_rows
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Entry:
     ids: npt.NDArray[np.int64]
     cache: Cache

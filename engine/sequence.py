@@ -3,6 +3,7 @@
 The scheduler decides when a sequence computes; this class keeps its books and sends its events.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from engine.sampling import F32, Sampler
 from engine.tokenizer import ChatTokenizer
 from engine.trace import RoutingBlock, concatenate
 
+logger = logging.getLogger(__name__)
 SEND_INTERVAL_S = 1 / 45  # text and rows go out together, at most this often
 
 
@@ -156,9 +158,12 @@ class Sequence:
         rest = self._answer.rest() if self.routed else None
         if rest is not None:
             self._emit(Delta(text="", chunks=(rest,)))
+        timings = self._timings()
+        logger.info("Answer %s: %d prompt tokens (%d cached), %d generated, %.0f tokens/s", reason,
+                    len(self.prompt_ids), self._num_cached, self._num_sampled, timings.decode_tokens_per_s)
         self._emit(Finished(
             reason=reason, prompt_tokens=len(self.prompt_ids), cached_tokens=self._num_cached,
-            completion_tokens=self._num_sampled, seed=self._sampler.seed, timings=self._timings()))
+            completion_tokens=self._num_sampled, seed=self._sampler.seed, timings=timings))
 
     def fail(self, kind: FailureKind, message: str) -> None:
         """Send what came before, then the Failed event."""
