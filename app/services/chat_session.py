@@ -55,6 +55,7 @@ class ChatSession(QObject):
         conversation_changed(int): title, time or draft; lists read it again.
         problem_reported(ProblemText): something went wrong that the person should know.
         speed_measured(float): decoded tokens per second.
+        files_needed: the project's files are about to be read: who holds unsaved text writes it now.
     """
 
     conversation_opened = Signal(int)
@@ -70,6 +71,7 @@ class ChatSession(QObject):
     conversation_changed = Signal(int)
     problem_reported = Signal(object)
     speed_measured = Signal(float)
+    files_needed = Signal()
 
     def __init__(
         self,
@@ -322,6 +324,7 @@ class ChatSession(QObject):
 
     def _refuse_when_busy(self) -> bool:
         if self._current() is None:
+            self.files_needed.emit()
             return False
         problem = Problem("An answer is still being written.", "", "Stop it first, or wait until it is complete.")
         self.problem_reported.emit(problem.text)

@@ -72,6 +72,7 @@ class PaneLinks(QObject):
         session.routing_grew.connect(self._routing_grew)
         session.answer_finished.connect(self._answer_finished)
         session.edits_rejected.connect(self._edits_rejected)
+        session.files_needed.connect(self._save_unsaved)
         pane.open_requested.connect(self.open_file)
         pane.diff_requested.connect(self._show_diff)
         pane.range_picked.connect(self._range_picked)
@@ -161,6 +162,12 @@ class PaneLinks(QObject):
         if existing and self._editor.current_path() not in existing:
             self._editor.open_file(existing[0])
         self._preview.project_changed()
+
+    @Slot()
+    def _save_unsaved(self) -> None:
+        """The model is to see the code as the person sees it."""
+        if self._is_active():
+            self._editor.save_all()
 
     def _is_file(self, path: str) -> bool:
         session = self._session()
