@@ -1,0 +1,44 @@
+"""The commands of the README, as a person's shell runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from PySide6.QtGui import QImage
+
+PROMPT = "a snowy mountain scene"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=170)
+
+
+def test_screenshot_asks_waits_and_pictures_the_running_program(tmp_path: Path) -> None:
+    picture = tmp_path / "window.png"
+    done = run("app", "--basedir", str(tmp_path / "data"), "--screenshot", str(picture), "--size", "1200x800",
+               "--theme", "light", "--prompt", PROMPT)
+    assert done.returncode == 0, done.stderr
+    image = QImage(str(picture))
+    assert (image.width(), image.height()) == (1200, 800)
+    page = next((tmp_path / "data" / "projects").rglob("index.html"))
+    assert page.read_text().startswith("<!-- mountains")
+
+
+def test_what_generate_writes_runs_clean(tmp_path: Path) -> None:
+    out, trace = tmp_path / "out", tmp_path / "answer.moetrace"
+    done = run("engine", "generate", "--prompt", PROMPT, "--temperature", "0", "--seed", "1", "--out", str(out),
+               "--trace", str(trace), "--json")
+    assert done.returncode == 0, done.stderr
+    turn = json.loads(done.stdout)["turns"][0]
+    assert turn["completion_tokens"] > 200
+    assert turn["rejects"] == []
+    assert (out / "index.html").is_file()
+    assert trace.stat().st_size > 1000
+    checked = run("app", "check", str(out), "--seconds", "3", "--json")
+    assert checked.returncode == 0, checked.stdout
+    report = json.loads(checked.stdout)
+    assert report["ok"]
+    assert report["errors"] == []
+    assert not report["blank"]
+    assert report["scene"]["meshes"] >= 1
