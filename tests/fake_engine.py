@@ -43,6 +43,7 @@ class Answer:
     hold_after: int = 1
     usage: dict[str, Any] | None = None
     raw: bytes | None = None
+    drop: bool = False
 
 
 @dataclass
@@ -59,7 +60,7 @@ class FakeEngine:
     default: Answer = field(default_factory=Answer)
 
     def __post_init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"engine": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
@@ -98,19 +99,17 @@ class FakeEngine:
 
 
 def tokens_of(text: str, start: int) -> list[TraceToken]:
-    tokens = []
-    for match in re.finditer(r"\s*\S+|\s+$", text):
-        tokens.append(
-            TraceToken(
-                id=sum(map(ord, match[0])) % 2048,
-                text=match[0],
-                phase="decode",
-                logprob=-0.5,
-                start=start + match.start(),
-                end=start + match.end(),
-            )
+    return [
+        TraceToken(
+            id=sum(map(ord, match[0])) % 2048,
+            text=match[0],
+            phase="decode",
+            logprob=-0.5,
+            start=start + match.start(),
+            end=start + match.end(),
         )
-    return tokens
+        for match in re.finditer(r"\s*\S+|\s+$", text)
+    ]
 
 
 def block_of(count: int, first: int = 0) -> RoutingBlock:
@@ -148,78 +147,81 @@ def events_of(answer: Answer, body: dict[str, Any], *, extension: bool) -> Itera
     yield last
 
 
-def _handler(engine: FakeEngine) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Handler(BaseHTTPRequestHandler):
+    """Answers for the FakeEngine its subclass names."""
 
-        def log_message(self, *_args: object) -> None:
-            pass
+    protocol_version = "HTTP/1.1"
+    engine: "FakeEngine"
 
-        def do_GET(self) -> None:
-            if self.path == "/healthz":
-                health = engine.health.pop(0) if len(engine.health) > 1 else (engine.health or [None])[0]
-                self.reply(200, health or {"status": "ready", "progress": 1.0, "message": "", "model": MODEL})
-            elif self.may_enter():
-                self.reply(200, engine.models())
+    def log_message(self, *_args: object) -> None:
+        pass
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if not self.may_enter():
-                return
-            answer = engine.next_answer(body)
-            if answer.error:
-                self.reply(*answer.error)
-                return
-            try:
-                self.stream(answer, body)
-            except (BrokenPipeError, ConnectionResetError):
-                engine.cancelled.set()
+    def do_GET(self) -> None:
+        if self.path == "/healthz":
+            health = self.engine.health.pop(0) if len(self.engine.health) > 1 else (self.engine.health or [None])[0]
+            self.reply(200, health or {"status": "ready", "progress": 1.0, "message": "", "model": MODEL})
+        elif self.may_enter():
+            self.reply(200, self.engine.models())
 
-        def may_enter(self) -> bool:
-            if not engine.key or self.headers.get("Authorization") == f"Bearer {engine.key}":
-                return True
-            self.reply(401, {"error": {"message": "The key is wrong.", "type": "invalid_request_error"}})
-            return False
-
-        def reply(self, status: int, document: Any) -> None:
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def stream(self, answer: Answer, body: dict[str, Any]) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Connection", "close")
-            self.end_headers()
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.may_enter():
+            return
+        answer = self.engine.next_answer(body)
+        if answer.drop:
             self.close_connection = True
-            if answer.raw is not None:
-                self.wfile.write(answer.raw)
+            return
+        if answer.error:
+            self.reply(*answer.error)
+            return
+        try:
+            self.stream(answer, body)
+        except (BrokenPipeError, ConnectionResetError):
+            self.engine.cancelled.set()
+
+    def may_enter(self) -> bool:
+        if not self.engine.key or self.headers.get("Authorization") == f"Bearer {self.engine.key}":
+            return True
+        self.reply(401, {"error": {"message": "The key is wrong.", "type": "invalid_request_error"}})
+        return False
+
+    def reply(self, status: int, document: Any) -> None:
+        data = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def stream(self, answer: Answer, body: dict[str, Any]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        if answer.raw is not None:
+            self.wfile.write(answer.raw)
+            return
+        written = 0
+        for number, event in enumerate(events_of(answer, body, extension=self.engine.extension)):
+            if answer.hold and number == answer.hold_after:
+                self.wait(answer.hold)
+            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+            self.wfile.flush()
+            written += len(event["choices"][0]["delta"].get("content", "")) if event["choices"] else 0
+            if answer.die_after is not None and written >= answer.die_after:
+                if answer.exits:
+                    os.kill(os.getpid(), signal.SIGKILL)
                 return
-            written = 0
-            for number, event in enumerate(events_of(answer, body, extension=engine.extension)):
-                if answer.hold and number == answer.hold_after:
-                    self.wait(answer.hold)
-                self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
-                self.wfile.flush()
-                written += len(event["choices"][0]["delta"].get("content", "")) if event["choices"] else 0
-                if answer.die_after is not None and written >= answer.die_after:
-                    if answer.exits:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return
-            if answer.error_inside:
-                self.wfile.write(f"data: {json.dumps({'error': answer.error_inside})}\n\n".encode())
-            self.wfile.write(b"data: [DONE]\n\n")
+        if answer.error_inside:
+            self.wfile.write(f"data: {json.dumps({'error': answer.error_inside})}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
 
-        def wait(self, hold: threading.Event) -> None:
-            """Hold the stream, and notice when the client goes away."""
-            while not hold.wait(0.01):
-                self.wfile.write(b": still here\n\n")
-                self.wfile.flush()
-
-    return Handler
+    def wait(self, hold: threading.Event) -> None:
+        """Hold the stream, and notice when the client goes away."""
+        while not hold.wait(0.01):
+            self.wfile.write(b": still here\n\n")
+            self.wfile.flush()
 
 
 def main() -> None:
@@ -242,9 +244,11 @@ def main() -> None:
         engine.health = [{"status": "error", "message": f"{arguments.model} has no config.json.", "model": ""}]
     if arguments.exit_with_parent:
         threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-    print("a line that is no handshake", flush=True)
-    print(json.dumps({"event": "listening", "port": engine.port, "pid": os.getpid(), "key": engine.key}), flush=True)
-    print("engine log line", file=sys.stderr, flush=True)
+    sys.stdout.write("a line that is no handshake\n")
+    handshake = {"event": "listening", "port": engine.port, "pid": os.getpid(), "key": engine.key}
+    sys.stdout.write(json.dumps(handshake) + "\n")
+    sys.stdout.flush()
+    sys.stderr.write("engine log line\n")
     if arguments.die_after is not None:
         engine.default = Answer(text=arguments.text, piece_tokens=1, die_after=arguments.die_after, exits=True)
     engine.serve_forever()

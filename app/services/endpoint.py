@@ -42,16 +42,19 @@ class ChatReply(QObject):
     finished = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, reply: QNetworkReply, parent: QObject) -> None:
+    def __init__(
+        self, network: QNetworkAccessManager, message: QNetworkRequest, body: bytes, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self._reply = reply
+        self._network = network
+        self._message = message
+        self._body = body
         self._reader = StreamReader()
         self._parser = SseParser()
         self._is_over = False
         self._has_started = False
-        reply.setParent(self)
-        reply.readyRead.connect(self._read)
-        reply.finished.connect(self._end)
+        self._is_repeated = False
+        self._reply = self._post()
 
     @property
     def text(self) -> str:
@@ -61,9 +64,24 @@ class ChatReply(QObject):
     def cancel(self) -> None:
         """Close the connection, which stops the model; no signal follows."""
         if not self._is_over:
-            self._is_over = True
-            self._reply.abort()
-            self.deleteLater()
+            self._close()
+
+    def _post(self) -> QNetworkReply:
+        # The network's reply stays its manager's child: it must not outlive it.
+        reply = self._network.post(self._message, QByteArray(self._body))
+        reply.readyRead.connect(self._read)
+        reply.finished.connect(self._end)
+        return reply
+
+    def _repeat(self) -> bool:
+        """Ask once more if the server closed an idle connection in the moment it was used again."""
+        closed = self._reply.error() == QNetworkReply.NetworkError.RemoteHostClosedError
+        if not closed or self._is_repeated or _status(self._reply):
+            return False
+        self._is_repeated = True
+        self._reply.deleteLater()
+        self._reply = self._post()
+        return True
 
     @Slot()
     def _read(self) -> None:
@@ -89,23 +107,27 @@ class ChatReply(QObject):
         if self._is_over:
             return
         if _status(self._reply) != 200:
-            self._fail(_error_of(self._reply))
+            if not self._repeat():
+                self._fail(_error_of(self._reply))
             return
         self._read()
         self._take(self._parser.finish())
         if self._is_over:
             return
         if self._reader.has_ended:
-            self._is_over = True
+            self._close()
             self.finished.emit(self._reader.completion())
-            self.deleteLater()
         else:
             self._fail(_error_of(self._reply))
 
     def _fail(self, error: EndpointError) -> None:
-        self._is_over = True
+        self._close()
         self.failed.emit(error)
+
+    def _close(self) -> None:
+        self._is_over = True
         self._reply.abort()
+        self._reply.deleteLater()
         self.deleteLater()
 
 
@@ -118,17 +140,18 @@ class JsonReply(QObject):
     def __init__(self, reply: QNetworkReply, parent: QObject) -> None:
         super().__init__(parent)
         self._reply = reply
-        reply.setParent(self)
         reply.finished.connect(self._end)
 
     def cancel(self) -> None:
         """Give it up; no signal follows."""
         self._reply.finished.disconnect(self._end)
         self._reply.abort()
+        self._reply.deleteLater()
         self.deleteLater()
 
     @Slot()
     def _end(self) -> None:
+        self._reply.deleteLater()
         self.deleteLater()
         if self._reply.error() != QNetworkReply.NetworkError.NoError:
             self.failed.emit(_error_of(self._reply))
@@ -183,7 +206,7 @@ class Endpoint(QObject):
         body = json.dumps(request.as_json(is_local=self._config.is_local), ensure_ascii=False)
         message = self._request("/chat/completions")
         message.setRawHeader(b"Accept", b"text/event-stream")
-        return ChatReply(self._network.post(message, QByteArray(body.encode("utf-8", "replace"))), self)
+        return ChatReply(self._network, message, body.encode("utf-8", "replace"), self)
 
     def fetch_models(self) -> JsonReply:
         """Ask which models there are; read with app.core.wire.models_of."""

@@ -8,7 +8,8 @@ from app.core.sse import SseParser
 
 def test_events_of_a_stream():
     parser = SseParser()
-    assert parser.feed(b": comment\n\ndata: one\n\nevent: x\ndata:two\ndata: lines\n\ndata: rest") == ["one", "two\nlines"]
+    raw = b": comment\n\ndata: one\n\nevent: x\ndata:two\ndata: lines\n\ndata: rest"
+    assert parser.feed(raw) == ["one", "two\nlines"]
     assert parser.finish() == ["rest"]
     assert parser.finish() == []
 

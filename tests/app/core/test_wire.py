@@ -57,7 +57,7 @@ def test_routing_and_timings_are_taken():
 
 
 def test_errors_of_many_forms():
-    body = {"error": {"message": "5000 tokens, 4096 fit", "code": "context_length_exceeded", "next_step": "Shorten it."}}
+    body = {"error": {"message": "5000 of 4096", "code": "context_length_exceeded", "next_step": "Shorten it."}}
     error = error_of_body(body, http_status=400)
     assert (error.kind, error.next_step) == ("context_length", "Shorten it.")
     long = {"error": {"message": "This model's maximum context length is 8192 tokens", "type": "BadRequestError"}}

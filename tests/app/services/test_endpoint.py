@@ -3,10 +3,13 @@
 import threading
 
 import pytest
+import shiboken6
 
 from app.core.wire import ChatRequest, models_of
 from app.services.endpoint import Endpoint, EndpointConfig
 from tests.fake_engine import Answer, FakeEngine
+
+WAIT_MS = 30_000
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "hi"},))
 
@@ -22,11 +25,12 @@ def endpoint(engine, qapp):
     made = Endpoint()
     made.set_config(EndpointConfig(base_url=engine.base_url, key=engine.key, is_local=True))
     yield made
-    made.deleteLater()
+    # Deleted here, so that no collection in the fake engine's thread ever deletes it.
+    shiboken6.delete(made)
 
 
 def failure_of(qtbot, reply):
-    with qtbot.waitSignal(reply.failed) as caught:
+    with qtbot.waitSignal(reply.failed, timeout=WAIT_MS) as caught:
         pass
     return caught.args[0]
 
@@ -36,8 +40,11 @@ def test_an_answer_streams_with_its_routing(engine, endpoint, qtbot):
     reply = endpoint.chat(REQUEST)
     chunks = []
     reply.tokens_received.connect(chunks.append)
-    with qtbot.waitSignal(reply.request_started), qtbot.waitSignal(reply.finished) as finished:
+    started = []
+    reply.request_started.connect(lambda: started.append(True))
+    with qtbot.waitSignal(reply.finished, timeout=WAIT_MS) as finished:
         pass
+    assert started == [True]
     completion = finished.args[0]
     assert completion.text == "One two three four."
     assert "".join(chunk.text for chunk in chunks) == completion.text
@@ -53,7 +60,7 @@ def test_any_openai_compatible_server_will_do(engine, endpoint, qtbot):
     endpoint.set_config(EndpointConfig(base_url=engine.base_url + "/", key=engine.key))
     engine.answers.append(Answer(text="Plain."))
     reply = endpoint.chat(REQUEST)
-    with qtbot.waitSignal(reply.finished) as finished:
+    with qtbot.waitSignal(reply.finished, timeout=WAIT_MS) as finished:
         pass
     assert finished.args[0].text == "Plain."
     assert "routing" not in engine.requests[0]
@@ -66,10 +73,10 @@ def test_cancel_stops_the_server_and_no_signal_follows(engine, endpoint, qtbot):
     seen = []
     reply.finished.connect(seen.append)
     reply.failed.connect(seen.append)
-    with qtbot.waitSignal(reply.tokens_received):
+    with qtbot.waitSignal(reply.tokens_received, timeout=WAIT_MS):
         pass
     reply.cancel()
-    qtbot.waitUntil(engine.cancelled.is_set)
+    qtbot.waitUntil(engine.cancelled.is_set, timeout=WAIT_MS)
     assert seen == []
 
 
@@ -105,21 +112,31 @@ def test_a_wrong_key_an_absent_server_and_nonsense_are_told(engine, endpoint, qt
     assert failure_of(qtbot, endpoint.chat(REQUEST)).kind == "unreachable"
 
 
+def test_a_request_on_a_connection_that_just_closed_is_asked_again(engine, endpoint, qtbot):
+    engine.answers += [Answer(drop=True), Answer(text="Here.")]
+    reply = endpoint.chat(REQUEST)
+    with qtbot.waitSignal(reply.finished, timeout=WAIT_MS) as finished:
+        pass
+    assert finished.args[0].text == "Here."
+    engine.answers += [Answer(drop=True), Answer(drop=True)]
+    assert failure_of(qtbot, endpoint.chat(REQUEST)).kind == "unreachable"
+
+
 def test_an_error_inside_the_stream_is_told(engine, endpoint, qtbot):
     engine.answers.append(Answer(text="Some text", error_inside={"message": "out of memory", "type": "server_error"}))
     reply = endpoint.chat(REQUEST)
-    with qtbot.waitSignal(reply.failed, raising=False, timeout=3000) as caught:
+    with qtbot.waitSignal(reply.failed) as caught:
         pass
     assert "out of memory" in str(caught.args[0])
 
 
 def test_models_and_health(engine, endpoint, qtbot):
     reply = endpoint.fetch_models()
-    with qtbot.waitSignal(reply.received) as models:
+    with qtbot.waitSignal(reply.received, timeout=WAIT_MS) as models:
         pass
     assert models_of(models.args[0])[0].num_experts == 8
     reply = endpoint.fetch_health()
-    with qtbot.waitSignal(reply.received) as health:
+    with qtbot.waitSignal(reply.received, timeout=WAIT_MS) as health:
         pass
     assert health.args[0]["status"] == "ready"
 
@@ -128,11 +145,11 @@ def test_two_answers_at_once_do_not_mix(engine, endpoint, qtbot):
     hold = threading.Event()
     engine.answers += [Answer(text="First answer here.", hold=hold), Answer(text="Second answer.")]
     first = endpoint.chat(REQUEST)
-    qtbot.waitUntil(lambda: len(engine.requests) == 1)
+    qtbot.waitUntil(lambda: len(engine.requests) == 1, timeout=WAIT_MS)
     second = endpoint.chat(REQUEST)
-    with qtbot.waitSignal(second.finished) as finished_second:
+    with qtbot.waitSignal(second.finished, timeout=WAIT_MS) as finished_second:
         pass
-    with qtbot.waitSignal(first.finished) as finished_first:
+    with qtbot.waitSignal(first.finished, timeout=WAIT_MS) as finished_first:
         hold.set()
     assert finished_first.args[0].text == "First answer here."
     assert finished_second.args[0].text == "Second answer."
