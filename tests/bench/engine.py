@@ -66,7 +66,8 @@ def one_answer(engine: Engine, *, routing: str, seed: int) -> tuple[float, dict[
     """Stream one answer; return seconds to the first token and the engine's own timings."""
     body = {
         # A number in front, so that no run finds the prompt in the prefix cache.
-        "messages": [{"role": "user", "content": f"{seed} {PROMPT}"}], "stream": True, "temperature": 1.0, "seed": seed,
+        "messages": [{"role": "user", "content": f"{seed} {PROMPT}"}],
+        "stream": True, "temperature": 1.0, "seed": seed,
         "max_tokens": DECODE_TOKENS, "routing": routing,
     }
     started, first = time.perf_counter(), 0.0
