@@ -103,6 +103,7 @@ def build_window(
     """Build services, models and the window. `engine` replaces the program's own, for tests."""
     settings = Settings(paths.settings)
     theme = Theme(application, options.theme or _mode(settings))
+    theme.set_code_size(settings.whole("code_font_size"))
     application.setWindowIcon(QIcon(icon_pixmap("experts", theme.color("accent"), size_px=64, scale=2)))
     model_dir = settings.text("model_dir")
     engine = engine or EngineProcess(model_dir=Path(model_dir) if model_dir else None, parent=application)

@@ -70,11 +70,7 @@ SETTINGS: tuple[Setting, ...] = (
         key="max_tokens", kind="whole", default=0, minimum=0, maximum=1_000_000, text="Longest answer, tokens (0: all)"
     ),
     Setting(key="system_prompt", kind="text", default="", text="System prompt of new conversations"),
-    Setting(
-        key="routing", kind="choice", default="full", choices=("off", "ids", "full"), text="What is kept about experts"
-    ),
     Setting(key="code_font_size", kind="whole", default=12, minimum=8, maximum=40, text="Size of code, in pixels"),
-    Setting(key="preview_network", kind="flag", default=False, text="Let previews use the network"),
     Setting(key="confirm_model_code", kind="flag", default=True, text="Ask before running Python a model wrote"),
 )
 

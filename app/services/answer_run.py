@@ -108,6 +108,7 @@ class AnswerRun(QObject):
             self._engine.state_changed.connect(self._take_engine_state)
             self._take_engine_state(self._engine.state)
             return
+        self._engine = None  # nothing to wait for
         self._send()
 
     def stop(self) -> None:

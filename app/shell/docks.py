@@ -95,7 +95,6 @@ class BottomPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(Line(theme))
         column.addWidget(self.tabs)
         column.addWidget(Line(theme))
         column.addWidget(self._pages, 1)

@@ -66,7 +66,8 @@ class HeaderBar(QWidget):
         keys = QKeySequence("Ctrl+Shift+P").toString(QKeySequence.SequenceFormat.NativeText).replace("+", " ")
         self.commands_button = make_button(keys, self.commands_requested.emit, "keys", "Show all commands")
         self.commands_button.setAccessibleName("Show all commands")
-        row = QHBoxLayout()
+        inner = QWidget()
+        row = QHBoxLayout(inner)
         row.setContentsMargins(GAP_S, 0, GAP_M, 0)
         row.setSpacing(GAP_S)
         row.addWidget(self.sidebar_button)
@@ -78,7 +79,7 @@ class HeaderBar(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(row, 1)
+        column.addWidget(inner, 1)
         column.addWidget(Line(theme))
         self._menu: QMenu | None = None
         self.chip.clicked.connect(self._open_menu)

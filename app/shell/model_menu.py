@@ -48,7 +48,8 @@ def model_facts(card: Mapping[str, object]) -> list[str]:
     if card.get("num_experts"):
         shared = card.get("num_shared_experts") or 0
         plus = f" + {shared} shared" if shared else ""
-        lines.append(f"{card['num_experts']} experts, top {card.get('experts_per_token')}{plus}")
+        top = f", top {card['experts_per_token']}" if card.get("experts_per_token") else ""
+        lines.append(f"{card['num_experts']} experts{top}{plus}")
     if card.get("context_length"):
         lines.append(f"context of {card['context_length']} tokens")
     if card.get("fingerprint"):

@@ -5,7 +5,7 @@ from typing import Literal
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QTabBar, QVBoxLayout, QWidget
 
-from app.shell.docks import TabRow
+from app.shell.docks import TAB_ROW_PX, TabRow
 from app.theme.controls import Line
 from app.theme.theme import Theme
 
@@ -33,6 +33,7 @@ class RightSide(QWidget):
         for key, text in (("code", "Code"), ("split", "Split"), ("preview", "Preview")):
             self.modes.add(key, text, at_right=True)
         self.modes.chosen.connect(self._mode_chosen)
+        file_tabs.setFixedHeight(TAB_ROW_PX - 1)
         file_tabs.tabBarClicked.connect(self._file_tab_clicked)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.setHandleWidth(1)

@@ -4,7 +4,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, QObject, QTimer, Slot
+from PySide6.QtCore import QCoreApplication, QObject, QPoint, QTimer, Slot
+from PySide6.QtGui import QCursor
 
 from app.core.records import Message
 from app.services.engine_process import EngineState
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from app.shell.main_window import MainWindow
 
 logger = logging.getLogger(__name__)
-SETTLE_MS = 700
+SETTLE_MS = 2500
 DRAW_LIMIT_MS = 20_000
 EXIT_NO_ANSWER = 1
 
@@ -26,6 +27,8 @@ class ScreenshotJob(QObject):
         self._window, self._file, self._prompt = window, file, prompt
         self.exit_code = EXIT_NO_ANSWER
         self._waits_for_page = False
+        # A resting mouse would show some button as hovered.
+        QCursor.setPos(window.mapToGlobal(QPoint(window.width() // 2, window.height() - 2)))
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settle.timeout.connect(self._grab)
         self._limit = QTimer(self, singleShot=True, interval=DRAW_LIMIT_MS)

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QDoubleSpinBox,
-    QFormLayout,
+    QGridLayout,
     QLineEdit,
     QSpinBox,
     QVBoxLayout,
@@ -20,6 +20,7 @@ from app.theme.controls import make_label, set_tone
 from app.theme.metrics import GAP_L, GAP_M
 
 _LIMIT = 2**31 - 1
+_FIELD_PX = 230
 
 
 class SettingsDialog(QDialog):
@@ -35,21 +36,21 @@ class SettingsDialog(QDialog):
         super().__init__(parent)
         self._settings = settings
         self.setWindowTitle("Settings")
-        self.setMinimumWidth(520)
+        self.setMinimumWidth(600)
         self.fields: dict[str, QWidget] = {}
-        form = QFormLayout()
+        form = QGridLayout()
         form.setVerticalSpacing(GAP_M)
         form.setHorizontalSpacing(GAP_L)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        for setting in SETTINGS:
+        form.setColumnStretch(0, 1)
+        for row, setting in enumerate(SETTINGS):
             field = self._field(setting)
             field.setObjectName(setting.key)
             field.setAccessibleName(setting.text)
             self.fields[setting.key] = field
-            label = make_label(setting.text, "dim")
-            label.setWordWrap(True)
-            form.addRow(label, field)
+            if setting.kind != "flag":
+                field.setFixedWidth(_FIELD_PX)
+            form.addWidget(make_label(setting.text, "dim"), row, 0)
+            form.addWidget(field, row, 1, Qt.AlignmentFlag.AlignRight)
         self.problem = make_label("", "error", "small")
         self.problem.setWordWrap(True)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)

@@ -270,6 +270,8 @@ class WindowCommands(QObject):
             folder = settings.text("model_dir")
             self._parts.engine.set_model_dir(Path(folder) if folder else None)
             self._parts.engine.restart()
+        elif key == "code_font_size":
+            self._parts.theme.set_code_size(settings.whole("code_font_size"))
         elif key in ("temperature", "top_p", "seed", "max_tokens", "system_prompt"):
             for pane in self._window.chats.panes():
                 pane.session.sampling = sampling_of(settings)

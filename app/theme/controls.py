@@ -33,7 +33,7 @@ def make_label(text: str, tone: Tone = "text", size: TextSize = "normal", *, bol
     label = QLabel(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setProperty("tone", tone)
-    label.setProperty("size", size)
+    label.setProperty("scale", size)  # "size" is QWidget's own property
     label.setProperty("weight", "bold" if bold else "normal")
     return label
 

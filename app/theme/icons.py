@@ -13,7 +13,7 @@ from PySide6.QtSvg import QSvgRenderer
 from app.resources import resource_text
 from app.theme.metrics import ICON_SIZE
 
-_SCALES = (1, 2, 3)
+_SCALES = (1, 2)
 
 
 @cache
@@ -34,12 +34,11 @@ def icon_pixmap(name: str, color: QColor, *, size_px: int = ICON_SIZE, scale: fl
 
 
 def make_icon(name: str, normal: QColor, active: QColor, disabled: QColor, on: QColor | None = None) -> QIcon:
-    """A QIcon with pixmaps for 100, 200 and 300% scaling; `on` colours the checked state."""
+    """A QIcon with pixmaps for 100% and 200% scaling; `on` colours the checked state."""
     icon = QIcon()
     modes = ((QIcon.Mode.Normal, normal), (QIcon.Mode.Active, active), (QIcon.Mode.Disabled, disabled))
     for scale in _SCALES:
         for mode, color in modes:
             icon.addPixmap(icon_pixmap(name, color, scale=scale), mode, QIcon.State.Off)
-            checked = on if on is not None and mode is not QIcon.Mode.Disabled else color
-            icon.addPixmap(icon_pixmap(name, checked, scale=scale), mode, QIcon.State.On)
+        icon.addPixmap(icon_pixmap(name, on or normal, scale=scale), QIcon.Mode.Normal, QIcon.State.On)
     return icon

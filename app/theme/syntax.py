@@ -1,48 +1,60 @@
 """Syntax colours of code shown outside the editor: Pygments decides the role, the theme its colour."""
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Protocol
 
-from pygments.lexer import Lexer
-from pygments.lexers import get_lexer_by_name
-from pygments.token import Token, _TokenType
-from pygments.util import ClassNotFound
-
-# The first ancestor of a token type that is listed here gives its role.
-_ROLES = {
-    Token.Comment: "comment",
-    Token.Keyword: "keyword",
-    Token.Keyword.Constant: "number",
-    Token.Operator.Word: "keyword",
-    Token.Operator: "operator",
-    Token.Punctuation: "operator",
-    Token.Literal.String: "string",
-    Token.Literal.Number: "number",
-    Token.Name.Function: "function",
-    Token.Name.Builtin: "function",
-    Token.Name.Class: "function",
-    Token.Name.Decorator: "function",
-    Token.Name.Tag: "tag",
-    Token.Name.Attribute: "attribute",
-    Token.Generic.Inserted: "inserted",
-    Token.Generic.Deleted: "deleted",
+# Roles by the names of a Pygments token type; the longest listed beginning of a type's names wins.
+_ROLES: dict[tuple[str, ...], str] = {
+    ("Comment",): "comment",
+    ("Keyword",): "keyword",
+    ("Keyword", "Constant"): "number",
+    ("Operator", "Word"): "keyword",
+    ("Operator",): "operator",
+    ("Punctuation",): "operator",
+    ("Literal", "String"): "string",
+    ("Literal", "Number"): "number",
+    ("Name", "Function"): "function",
+    ("Name", "Builtin"): "function",
+    ("Name", "Class"): "function",
+    ("Name", "Decorator"): "function",
+    ("Name", "Tag"): "tag",
+    ("Name", "Attribute"): "attribute",
+    ("Generic", "Inserted"): "inserted",
+    ("Generic", "Deleted"): "deleted",
 }
+
+TokenType = tuple[str, ...]
+
+
+class _Lexer(Protocol):
+    """What is used of a Pygments lexer."""
+
+    def get_tokens(self, text: str) -> Iterable[tuple[TokenType, str]]:
+        """The tokens of a text."""
 
 Span = tuple[int, int, str]
 """(start, length, role) in a line; both count UTF-16 units, as Qt does."""
 
 
 @lru_cache(maxsize=32)
-def _lexer(language: str) -> Lexer | None:
+def _lexer(language: str) -> _Lexer | None:
+    # Imported at the first code block: the window opens sooner without it.
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
     try:
         return get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except ClassNotFound:
         return None
 
 
-def _role_of(kind: _TokenType) -> str:
-    for ancestor in reversed(kind.split()):
-        if ancestor in _ROLES:
-            return _ROLES[ancestor]
+@lru_cache(maxsize=256)
+def _role_of(kind: TokenType) -> str:
+    names = tuple(kind)
+    for length in range(len(names), 0, -1):
+        if names[:length] in _ROLES:
+            return _ROLES[names[:length]]
     return "text"
 
 
@@ -87,5 +99,5 @@ def _clipped(lines: list[list[Span]], code: str) -> list[list[Span]]:
     return lines
 
 
-def _is_call(tokens: list[tuple[_TokenType, str]], number: int) -> bool:
+def _is_call(tokens: Sequence[tuple[TokenType, str]], number: int) -> bool:
     return number + 1 < len(tokens) and tokens[number + 1][1].startswith("(")

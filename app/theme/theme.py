@@ -24,7 +24,7 @@ class Theme(QObject):
     """Colours, fonts and icons by role.
 
     Signals:
-        theme_changed(): colours changed; ask for them again and repaint.
+        theme_changed(): colours or the size of code changed; ask for them again and repaint.
     """
 
     theme_changed = Signal()
@@ -33,6 +33,7 @@ class Theme(QObject):
         super().__init__(application)
         self._application = application
         self._mode: Mode = mode
+        self._code_size_px = MONO_SIZE
         self._palettes = {name: load_palette(name) for name in ("dark", "light")}
         self._icon_users: weakref.WeakKeyDictionary[QAbstractButton, tuple[str, str]] = weakref.WeakKeyDictionary()
         application.setStyle("Fusion")
@@ -87,9 +88,15 @@ class Theme(QObject):
         font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
         return font
 
-    def mono(self, size_px: int = MONO_SIZE) -> QFont:
-        """The code font."""
-        return mono_font(size_px)
+    def mono(self, size_px: int | None = None) -> QFont:
+        """The code font, in the size the person chose unless one is given."""
+        return mono_font(size_px or self._code_size_px)
+
+    def set_code_size(self, size_px: int) -> None:
+        """Show code in another size, everywhere."""
+        if size_px != self._code_size_px:
+            self._code_size_px = size_px
+            self.theme_changed.emit()
 
     def icon(self, name: str, role: str = "dim") -> QIcon:
         """The icon `name`; it doesn't follow a theme switch by itself, see `set_icon`."""

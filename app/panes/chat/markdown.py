@@ -3,10 +3,13 @@
 import html
 from dataclasses import dataclass
 from functools import cache
-
-from markdown_it import MarkdownIt
+from typing import TYPE_CHECKING
 
 from app.theme.theme import Theme
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,10 @@ Part = RichPart | CodePart
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _parser() -> "MarkdownIt":
+    # Imported at the first answer: the window opens sooner without it.
+    from markdown_it import MarkdownIt
+
     # Raw HTML stays text: an answer may not bring its own markup into the window.
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
@@ -49,7 +55,7 @@ def split_prose(markdown: str) -> list[Part]:
     return parts
 
 
-def _add_rich(parts: list[Part], parser: MarkdownIt, tokens: list) -> None:  # type: ignore[type-arg]
+def _add_rich(parts: list[Part], parser: "MarkdownIt", tokens: "list[Token]") -> None:
     if tokens:
         parts.append(RichPart(parser.renderer.render(tokens, parser.options, {})))
 

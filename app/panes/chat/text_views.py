@@ -20,7 +20,8 @@ from app.panes.chat.markdown import prose_style
 from app.theme.syntax import highlight
 from app.theme.theme import Theme
 
-LINE_HEIGHT_PX = 18
+_LINE_HEIGHT = 1.5
+_PADDING_PX = 10
 _HIGHLIGHT_DELAY_MS = 80
 _LINK_SCHEMES = ("http", "https", "mailto")
 
@@ -131,11 +132,7 @@ class CodeView(QTextEdit):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.document().setDocumentMargin(0)
-        self.setViewportMargins(12, 10, 12, 10)
-        block_format = QTextBlockFormat()
-        block_format.setLineHeight(LINE_HEIGHT_PX, QTextBlockFormat.LineHeightTypes.FixedHeight.value)
-        cursor = self.textCursor()
-        cursor.setBlockFormat(block_format)
+        self.setViewportMargins(12, _PADDING_PX, 12, _PADDING_PX)
 
     # --- content
 
@@ -191,7 +188,7 @@ class CodeView(QTextEdit):
     def _fit(self) -> None:
         lines = self.line_count()
         shown = lines if self._max_lines is None else min(lines, self._max_lines)
-        self.setFixedHeight(shown * LINE_HEIGHT_PX + 20)
+        self.setFixedHeight(shown * self._line_px() + 2 * _PADDING_PX)
 
     @Slot()
     def _place(self) -> None:
@@ -241,10 +238,19 @@ class CodeView(QTextEdit):
         text = self._code[:code_points]
         return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
+    def _line_px(self) -> int:
+        return round(_LINE_HEIGHT * self._theme.mono().pixelSize())
+
     @Slot()
     def _apply_theme(self) -> None:
         self.setFont(self._theme.mono())
         self.document().setDefaultFont(self._theme.mono())
+        block_format = QTextBlockFormat()
+        block_format.setLineHeight(self._line_px(), QTextBlockFormat.LineHeightTypes.FixedHeight.value)
+        cursor = QTextCursor(self.document())
+        cursor.select(QTextCursor.SelectionType.Document)
+        cursor.setBlockFormat(block_format)
+        self._fit()
         self._spans = []
         self._highlight()
         self._mark_extra()

@@ -120,7 +120,10 @@ def monaco_theme(theme: Theme) -> dict[str, Any]:
 
     rules = {"keyword": "keyword", "string": "string", "number": "number", "number.hex": "number",
              "type.identifier": "function", "function": "function", "comment": "comment", "tag": "tag",
-             "attribute.name": "attribute", "attribute.value": "string", "delimiter": "operator", "metatag": "comment"}
+             "attribute.name": "attribute", "attribute.value": "string", "delimiter": "operator", "metatag": "comment",
+             # the base themes colour these more narrowly
+             "attribute.value.html": "string", "metatag.html": "comment", "metatag.content.html": "comment",
+             "delimiter.html": "operator"}
     return {
         "base": "vs-dark" if theme.is_dark else "vs",
         "inherit": True,

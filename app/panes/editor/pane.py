@@ -300,9 +300,9 @@ class EditorPane(QWidget):
             return
         files = [str(self._documents.workspace.resolve(path)) for path in self._documents.paths()]
         wanted = [str(self._documents.workspace.root), *files]
-        missing = [path for path in wanted if path not in {*self._watcher.files(), *self._watcher.directories()}]
-        if missing:
-            self._watcher.addPaths([path for path in missing if Path(path).exists()])
+        known = {*self._watcher.files(), *self._watcher.directories()}
+        if missing := [path for path in wanted if path not in known and Path(path).exists()]:
+            self._watcher.addPaths(missing)
 
     def _save(self, path: str) -> bool:
         assert self._documents is not None
@@ -344,7 +344,7 @@ class EditorPane(QWidget):
             return
         self._view.page().setBackgroundColor(self._theme.color("code"))
         self._call("setTheme", monaco_theme(self._theme))
-        self._call("setFont", self._theme.mono().family(), 12)
+        self._call("setFont", self._theme.mono().family(), self._theme.mono().pixelSize())
 
     @Slot(int)
     def _tab_changed(self, index: int) -> None:
