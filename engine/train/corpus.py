@@ -3,7 +3,8 @@
 `Corpus(folder, seed, split).sample(index)` is a function of its arguments alone. Sample types, whose shares are
 in mixture.toml: `create` (a request, answered by a program), `understood` (the same, cut off after the program's
 first line: cheap practice in reading requests), `edit` (a change to a program, answered by an edit block),
-`switch` (a new program asked for while another is there), `chat` and `decline` (from chat.toml, outside.toml).
+`switch` (a new program asked for while another is there), `fix` (a report of an error, answered by the mended
+line), `chat` and `decline` (from chat.toml, outside.toml).
 
 The split: a wording (a prompt of a kind file, a frame of an edit, a line of chat.toml or outside.toml) and a
 combination of two or more settings is for training or held out by its hash. A training sample has neither a held-out
@@ -21,12 +22,13 @@ from typing import Any, Literal
 
 from engine.prompt import earlier_answer, user_text
 from engine.train.edit_blocks import Part, diff_parts
+from engine.train.faults import misspell
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import EDIT_FRAMES, Request, compose_edit, compose_request, join_words, with_typo
 
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
-SAMPLE_TYPES = ("create", "understood", "edit", "switch", "chat", "decline")
+SAMPLE_TYPES = ("create", "understood", "edit", "switch", "fix", "chat", "decline")
 _FENCE = "```html index.html\n"
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
@@ -107,6 +109,8 @@ class Corpus:
             return self._create(chosen, rng, cut=True)
         if sample_type == "edit":
             return self._edit(chosen, rng)
+        if sample_type == "fix":
+            return self._fix(chosen, rng)
         assert sample_type == "switch", sample_type
         return self._switch(chosen, rng)
 
@@ -178,6 +182,27 @@ class Corpus:
             templates=request.templates,
             program=after,
             before=before,
+        )
+
+    def _fix(self, kind: Kind, rng: random.Random) -> Sample:
+        """The page reports an error after a name was misspelt; the line is put right."""
+        state = _state(kind, self._asked(kind, rng))
+        program, _ = _render(state)
+        fault = misspell(program, rng)
+        head = f"A name was misspelt: {fault.wrong} is now {fault.right}.\n\n```edit index.html\n"
+        answer, spans = _edit_answer(head, diff_parts(fault.program, program))
+        return Sample(
+            type="fix",
+            kind=kind.name,
+            messages=(_user(in_context(fault.program, fault.report())),),
+            answer=answer,
+            spans=spans,
+            ends=True,
+            asked={},
+            settings=state.settings,
+            templates=(),
+            program=program,
+            before=fault.program,
         )
 
     def _changes(self, old: _State, rng: random.Random) -> dict[str, Setting]:

@@ -34,8 +34,9 @@ def test_samples_depend_on_seed_and_index_alone(train: Corpus) -> None:
 
 
 def test_the_mixture_decides_which_types_come() -> None:
-    assert {Corpus(0, "train").sample(index).type for index in range(300)} == set(SAMPLE_TYPES)
-    assert {Corpus(0, "train", stage="short").sample(index).type for index in range(300)} == {
+    full, short = Corpus(0, "train"), Corpus(0, "train", stage="short")
+    assert {full.sample(index).type for index in range(300)} == set(SAMPLE_TYPES)
+    assert {short.sample(index).type for index in range(300)} == {
         "create",
         "understood",
         "chat",
@@ -202,3 +203,16 @@ def test_a_broken_kind_file_is_named(tmp_path: Path) -> None:
     path.write_text(good.replace("answer = [", "reply = ["), "utf-8")
     with pytest.raises(ValueError, match=r"balls.toml lacks 'answer'"):
         load_kinds(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reported_error_is_answered_by_the_mended_line(train: Corpus, kind) -> None:
+    rng = random.Random(11)
+    for _ in range(5):
+        sample = train.sample_of("fix", rng, kind)
+        broken, whole = sample.before.split("\n"), sample.program.split("\n")
+        (line,) = [index for index, text in enumerate(broken) if text != whole[index]]
+        report = sample.messages[-1]["content"].split("```\n\n")[-1]
+        assert f"index.html:{line + 1}: Uncaught " in report
+        assert broken[line].strip()[:160] in report
+        assert apply_answer({"index.html": sample.before}, sample.answer).files == {"index.html": sample.program}

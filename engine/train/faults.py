@@ -1,0 +1,66 @@
+"""Misspelt programs, the errors Chromium reports for them, and the report a person sends with "Fix it"."""
+
+import random
+import re
+from dataclasses import dataclass
+
+# Statements that run as soon as the page loads: those that begin in the first column.
+_STATEMENTS = (
+    re.compile(r"^(?P<object>[a-z]\w{3,})(?:\.\w+)*\.\w+\("),
+    re.compile(r"^(?P<object>(?!while|switch|function)[a-zA-Z]\w{4,})\("),
+    re.compile(r"^(?P<path>[a-z]\w+(?:\.\w+)*)\.(?P<method>[a-z]\w{3,})\("),
+    re.compile(r"^(?:const \w+ = |scene\.add\()new THREE\.(?P<name>[A-Z]\w{3,})\("),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A program with one misspelt name, and the error that comes of it."""
+
+    program: str
+    line: int  # from 1
+    wrong: str
+    right: str
+    message: str
+
+    def report(self) -> str:
+        """The message of "Fix it" in the preview (app.core.run_report.fix_request)."""
+        source = self.program.split("\n")[self.line - 1].strip()[:160]
+        return f"The page has an error. Please fix it.\n- index.html:{self.line}: {self.message}\n  `{source}`"
+
+
+def misspell(program: str, rng: random.Random) -> Fault:
+    """The program with one name misspelt so that it stops as it loads.
+
+    Raises ValueError for a program without a statement in the first column that names something long enough.
+    """
+    lines = program.split("\n")
+    places = [(index, match) for index, line in enumerate(lines) for form in _STATEMENTS if (match := form.match(line))]
+    rng.shuffle(places)
+    for index, match in places:
+        group = str(match.lastgroup)
+        right = match[group]
+        wrong = _misspelt(right, rng)
+        if wrong == right or wrong in program:
+            continue
+        line = lines[index][: match.start(group)] + wrong + lines[index][match.end(group) :]
+        text = "\n".join([*lines[:index], line, *lines[index + 1 :]])
+        return Fault(program=text, line=index + 1, wrong=wrong, right=right, message=_message(match, group, wrong))
+    raise ValueError("The program has no name to misspell. Begin a statement that runs at loading in the first column.")
+
+
+def _message(match: re.Match[str], group: str, wrong: str) -> str:
+    if group == "object":
+        return f"Uncaught ReferenceError: {wrong} is not defined"
+    if group == "method":
+        return f"Uncaught TypeError: {match['path']}.{wrong} is not a function"
+    return f"Uncaught TypeError: THREE.{wrong} is not a constructor"
+
+
+def _misspelt(name: str, rng: random.Random) -> str:
+    at = rng.randrange(1, len(name) - 1)
+    return rng.choice((
+        name[:at] + name[at + 1 :],
+        name[:at] + name[at + 1] + name[at] + name[at + 2 :],
+        name[:at] + name[at] + name[at:],
+    ))
