@@ -15,6 +15,7 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 _MASK64 = (1 << 64) - 1
 MAX_TOP_LOGPROBS = 20
+_NUCLEUS_GUESS = 64  # sorting a few candidates is enough almost always, and far cheaper than sorting all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,22 +105,38 @@ class Sampler:
         if params.temperature == 0:
             return int(logits_V.argmax())
         ids = _best(logits_V, params.top_k)
-        scores = logits_V[ids].astype(np.float64) / params.temperature
-        order = np.argsort(-scores, kind="stable")
-        ids, scores = ids[order], scores[order]
-        probs = np.exp(scores - scores[0])
+        scores = logits_V if ids is None else logits_V[ids]
+        probs = np.exp((scores - scores.max()).astype(np.float64) / params.temperature)
         probs /= probs.sum()
+        if params.top_p < 1:
+            kept = _nucleus(probs, params.top_p)
+            ids, probs = (kept if ids is None else ids[kept]), probs[kept]
+        if params.min_p > 0:
+            kept = np.flatnonzero(probs >= params.min_p * probs.max())
+            ids, probs = (kept if ids is None else ids[kept]), probs[kept]
         cumulative = probs.cumsum()
-        kept = 1 + int(np.count_nonzero(cumulative[:-1] < params.top_p)) if params.top_p < 1 else len(ids)
-        kept = min(kept, max(1, int(np.count_nonzero(probs >= params.min_p * probs[0]))))
-        drawn = uniform(self.seed, self._position) * cumulative[kept - 1]
-        return int(ids[min(int(np.searchsorted(cumulative[:kept], drawn, side="right")), kept - 1)])
+        drawn = uniform(self.seed, self._position) * cumulative[-1]
+        chosen = min(int(np.searchsorted(cumulative, drawn, side="right")), len(cumulative) - 1)
+        return chosen if ids is None else int(ids[chosen])
 
 
-def _best(logits_V: F32, top_k: int) -> npt.NDArray[np.int64]:
-    if 0 < top_k < len(logits_V):
-        return np.sort(np.argpartition(-logits_V, top_k - 1)[:top_k])
-    return np.arange(len(logits_V))
+def _best(logits_V: F32, top_k: int) -> npt.NDArray[np.int64] | None:
+    """Give the ids of the `top_k` best, or None for all."""
+    if not 0 < top_k < len(logits_V):
+        return None
+    return np.sort(np.argpartition(-logits_V, top_k - 1)[:top_k])
+
+
+def _nucleus(probs: npt.NDArray[np.float64], top_p: float) -> npt.NDArray[np.int64]:
+    """Give the indices of the fewest likeliest tokens whose probabilities reach `top_p`, best first."""
+    size = min(_NUCLEUS_GUESS, len(probs))
+    while True:
+        some = np.arange(len(probs)) if size == len(probs) else np.argpartition(-probs, size - 1)[:size]
+        some = some[np.argsort(-probs[some], kind="stable")]
+        cumulative = probs[some].cumsum()
+        if cumulative[-1] >= top_p or size == len(probs):
+            return some[: 1 + int(np.count_nonzero(cumulative[:-1] < top_p))]
+        size = min(16 * size, len(probs))
 
 
 def uniform(seed: int, position: int) -> float:

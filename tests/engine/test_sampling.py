@@ -40,6 +40,17 @@ def test_filters_keep_exactly_the_tokens_they_should(params: dict[str, float], a
     assert set(draw(**params)) == allowed
 
 
+@pytest.mark.parametrize("top_p", [0.02, 0.3, 0.9, 0.999])
+def test_the_nucleus_of_a_large_vocabulary_is_the_shortest_that_reaches_top_p(top_p: float) -> None:
+    logits = np.random.default_rng(1).standard_normal(3000).astype(np.float32)
+    probs = np.sort(np.exp(logits.astype(np.float64)))[::-1]
+    size = int(np.searchsorted((probs / probs.sum()).cumsum(), top_p)) + 1
+    allowed = set(np.argsort(-logits)[:size].tolist())
+    drawn = set(draw(4000, logits=logits, top_p=top_p))
+    assert drawn <= allowed
+    assert size > 64 or drawn == allowed
+
+
 def test_the_repetition_penalty_counts_prompt_and_answer() -> None:
     assert draw(3, temperature=0, repetition_penalty=5, history=(0,)) == [1, 2, 3]
     positive = np.array([2.0, 1.5, 1.2], np.float32)

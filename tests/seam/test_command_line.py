@@ -83,7 +83,8 @@ def test_trace_of_text_uses_the_tokenizer(tiny_folder: Path, tmp_path: Path) -> 
     (("generate", "--model", "MODEL", "--prompt", "x", "--device", "abacus"), "abacus"),
 ])
 def test_what_goes_wrong_is_said_in_json_and_on_standard_error(
-        capsys: pytest.CaptureFixture[str], tiny_folder: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+        capsys: pytest.CaptureFixture[str], tiny_folder: Path, tmp_path: Path, arguments: tuple[str, ...],
+        words: str) -> None:
     places = {"MODEL": str(tiny_folder), "OUT": str(tmp_path / "a.moetrace"), "NOTHING": str(tmp_path / "nothing")}
     filled = [argument.replace("NOTHING", places["NOTHING"]) if argument.startswith("NOTHING") else
               places.get(argument, argument) for argument in arguments]
