@@ -1,5 +1,6 @@
-"""The list of a project's files, kept in step with the folder on the disk."""
+"""The files of a project as a Qt model that follows the disk."""
 
+from enum import IntEnum
 from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal, Slot
@@ -8,19 +9,27 @@ from app.core.problem import Problem
 from app.core.workspace import ProjectFile, Workspace
 from app.services.folder_watcher import FolderWatcher
 
-ModelIndex = QModelIndex | QPersistentModelIndex
-PATH_ROLE = int(Qt.ItemDataRole.UserRole) + 1
-SIZE_ROLE = PATH_ROLE + 1
+Index = QModelIndex | QPersistentModelIndex
+_ROOT = QModelIndex()
+
+
+class FileRole(IntEnum):
+    """What a row says beside the path (Qt.ItemDataRole.DisplayRole)."""
+
+    PATH = Qt.ItemDataRole.UserRole + 1
+    SIZE_BYTES = Qt.ItemDataRole.UserRole + 2
 
 
 class ProjectFilesModel(QAbstractListModel):
-    """The files of one project, by path.
+    """One row per file, in path order.
 
     Signals:
-        changed_on_disk: paths of files that are new, changed or gone since the last look.
+        files_changed(list): paths that were added, changed or removed on the disk, by whomever.
+        problem_reported(ProblemText): the folder cannot be read.
     """
 
-    changed_on_disk = Signal(list)
+    files_changed = Signal(list)
+    problem_reported = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -29,56 +38,64 @@ class ProjectFilesModel(QAbstractListModel):
         self._watcher = FolderWatcher(self)
         self._watcher.files_changed.connect(self.refresh)
 
+    @property
+    def workspace(self) -> Workspace | None:
+        """The project that is shown."""
+        return self._workspace
+
     def set_workspace(self, workspace: Workspace | None) -> None:
-        """Show another project's files, or none."""
+        """Show another project's files; no change is announced for that."""
+        if workspace is not None and self._workspace is not None and workspace.root == self._workspace.root:
+            self._workspace = workspace
+            self.refresh()
+            return
         self._workspace = workspace
-        self._watcher.watch(workspace.root if workspace is not None else None)
+        self._watcher.watch(workspace.root if workspace else None)
         self._show(self._read())
 
     @Slot()
     def refresh(self) -> None:
-        """Read the folder again."""
+        """Look at the disk now and announce what changed."""
         before = {file.path: file for file in self._files}
         files = self._read()
         after = {file.path: file for file in files}
         changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+        self._show(files)
         if changed:
-            self._show(files)
-            self.changed_on_disk.emit(changed)
+            self.files_changed.emit(changed)
+
+    # --- inside
 
     def _read(self) -> list[ProjectFile]:
         if self._workspace is None:
             return []
         try:
             return self._workspace.list_files()
-        except Problem:
-            return []  # the session tells of an unreadable folder when it needs a file of it
+        except Problem as problem:
+            self.problem_reported.emit(problem.text)
+            return []
 
     def _show(self, files: list[ProjectFile]) -> None:
         if [file.path for file in files] == [file.path for file in self._files]:
             self._files = files
             if files:
                 self.dataChanged.emit(self.index(0), self.index(len(files) - 1))
-            return
-        self.beginResetModel()
-        self._files = files
-        self.endResetModel()
+        else:
+            self.beginResetModel()
+            self._files = files
+            self.endResetModel()
 
     # --- Qt overrides
 
-    def rowCount(self, parent: ModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Return the number of files."""
+    def rowCount(self, parent: Index = _ROOT) -> int:
+        """One per file."""
         return 0 if parent.isValid() else len(self._files)
 
-    def data(self, index: ModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return a file's path or size."""
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """See FileRole."""
         if not index.isValid():
             return None
         file = self._files[index.row()]
-        if role in (Qt.ItemDataRole.DisplayRole, PATH_ROLE):
+        if role in (Qt.ItemDataRole.DisplayRole, FileRole.PATH, Qt.ItemDataRole.ToolTipRole):
             return file.path
-        if role == SIZE_ROLE:
-            return file.size_bytes
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{file.path} · {file.size_bytes:,} bytes"
-        return None
+        return file.size_bytes if role == FileRole.SIZE_BYTES else None

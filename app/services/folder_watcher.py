@@ -52,6 +52,9 @@ class FolderWatcher(QObject):
         if self._folder is not None and self._folder.is_dir():
             files = [self._folder / path for path in list(self._stamp)[:MAX_WATCHED]]
             wanted = {str(path) for file in files for path in (file, file.parent)} | {str(self._folder)}
+        elif self._folder is not None:
+            # A folder that is not there yet shows up as a change of its parent.
+            wanted = {str(self._folder.parent)}
         if gone := sorted(known - wanted):
             self._watcher.removePaths(gone)
         if new := sorted(wanted - known):
