@@ -120,7 +120,7 @@ def build_window(
 
     parts = Parts(
         theme=theme, settings=settings, window_state=WindowState(paths.window), paths=paths, history=history,
-        snapshots=snapshots, engine=engine, chats=ConversationsModel(history, application),
+        snapshots=snapshots, engine=engine, chats=ConversationsModel(history, parent=application),
         files=ProjectFilesModel(application), problems=ProblemsModel(application), make_session=make_session,
         make_editor=panes.editor, make_preview=panes.preview, make_inspector=panes.inspector,
         make_console=panes.console,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from app.core.problem import Problem
+from app.core.problem import Problem, ProblemText
 from app.core.records import Message
 from app.core.run_report import BlockedRequest, PageError
 from app.core.snapshots import SnapshotStore
@@ -101,7 +101,7 @@ class PaneLinks(QObject):
         if self._pane is not None:
             self._pane.ask(request)
 
-    def add_problem(self, problem: Problem) -> None:
+    def add_problem(self, problem: Problem | ProblemText) -> None:
         """List a fault of the program's own panes."""
         self._problems.add(ProblemEntry(severity="error", source="program", text=str(problem)))
 

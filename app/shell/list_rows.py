@@ -4,7 +4,7 @@ from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, Q
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from app.models.chats import IS_HEADER_ROLE, SNIPPET_ROLE
+from app.models.chats import ChatRole
 from app.theme.metrics import ROW_HEIGHT, SMALL_SIZE, TINY_SIZE
 from app.theme.theme import Theme
 
@@ -44,12 +44,12 @@ class ChatRowDelegate(RowDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Paint one row."""
         painter.save()
-        if index.data(IS_HEADER_ROLE):
+        if index.data(ChatRole.IS_HEADER):
             rect: QRect = option.rect.adjusted(8, 8, 0, 0)
             self._text(painter, rect, str(index.data()).upper(), "faint", self._theme.font(TINY_SIZE))
         else:
             rect, selected = self._paint_ground(painter, option)
-            snippet = " ".join(str(index.data(SNIPPET_ROLE) or "").split())
+            snippet = " ".join(str(index.data(ChatRole.SNIPPET) or "").split())
             title = QRect(rect)
             if snippet:
                 title.setHeight(rect.height() // 2 + 2)
@@ -61,9 +61,9 @@ class ChatRowDelegate(RowDelegate):
 
     def sizeHint(self, _option: QStyleOptionViewItem, index: Index) -> QSize:
         """Two lines for a hit."""
-        if index.data(IS_HEADER_ROLE):
+        if index.data(ChatRole.IS_HEADER):
             return QSize(100, ROW_HEIGHT + 6)
-        return QSize(100, 46 if index.data(SNIPPET_ROLE) else ROW_HEIGHT + 4)
+        return QSize(100, 46 if index.data(ChatRole.SNIPPET) else ROW_HEIGHT + 4)
 
 
 class FileRowDelegate(RowDelegate):

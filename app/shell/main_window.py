@@ -174,14 +174,23 @@ class MainWindow(QMainWindow):
         self.parts.chats.refresh()
         self._show_conversation()
 
-    def _show_conversation(self) -> None:
+    def _title(self, pane: ChatPane) -> str:
+        """The stored title: a rename in the side bar reaches history, not the session."""
+        conversation = pane.session.conversation
+        return self.parts.history.conversation(conversation.id).title if conversation else ""
+
+    @Slot()
+    def show_titles(self) -> None:
+        """Show titles as they are now, everywhere."""
         for pane in self.chats.panes():
-            conversation = pane.session.conversation
-            self.chats.set_title(pane, (conversation.title if conversation else "") or "New chat")
-        conversation = self.chats.active.session.conversation
-        title = conversation.title if conversation else ""
+            self.chats.set_title(pane, self._title(pane) or "New chat")
+        title = self._title(self.chats.active)
         self.header.title.set_full_text(title)
         self.setWindowTitle(f"{title} - Expertarium" if title else "Expertarium")
+
+    def _show_conversation(self) -> None:
+        self.show_titles()
+        conversation = self.chats.active.session.conversation
         self.sidebar.select_conversation(conversation.id if conversation else NEW_CONVERSATION)
 
     @Slot(bool)

@@ -13,8 +13,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.models.chats import ID_ROLE, IS_HEADER_ROLE, MESSAGE_ROLE, ConversationsModel
-from app.models.files import PATH_ROLE, ProjectFilesModel
+from app.models.chats import ChatRole, ConversationsModel
+from app.models.files import FileRole, ProjectFilesModel
 from app.shell.list_rows import ChatRowDelegate, FileRowDelegate
 from app.theme.controls import Card, ElidedLabel, make_button, make_label
 from app.theme.metrics import GAP_S
@@ -52,14 +52,13 @@ class Sidebar(QWidget):
     Signals:
         new_chat_requested.
         conversation_chosen: (conversation id, message id to show or -1).
-        rename_requested, export_requested, delete_requested: conversation id.
+        export_requested, delete_requested: conversation id.
         undo_delete_requested.
         file_chosen: path.
     """
 
     new_chat_requested = Signal()
     conversation_chosen = Signal(int, int)
-    rename_requested = Signal(int)
     export_requested = Signal(int)
     delete_requested = Signal(int)
     undo_delete_requested = Signal()
@@ -80,10 +79,8 @@ class Sidebar(QWidget):
         self.chats = RowList("Conversations")
         self.chats.setModel(chats)
         self.chats.setItemDelegate(ChatRowDelegate(theme, self.chats))
+        self.chats.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
         self.chats.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.nothing_found = make_label("Nothing found", "faint", "small")
-        self.nothing_found.setContentsMargins(8, 8, 8, 8)
-        self.nothing_found.hide()
         self.files_caption = make_label("FILES", "faint", "tiny")
         self.files_caption.setContentsMargins(8, 12, 0, 4)
         self.files = RowList("Files of the project")
@@ -109,10 +106,20 @@ class Sidebar(QWidget):
         """Mark a file as the one in the editor."""
         for row in range(self._files_model.rowCount()):
             index = self._files_model.index(row)
-            if index.data(PATH_ROLE) == path:
+            if index.data(FileRole.PATH) == path:
                 self.files.setCurrentIndex(index)
                 return
         self.files.setCurrentIndex(QModelIndex())
+
+    def rename_conversation(self, conversation_id: int) -> None:
+        """Edit a conversation's title in its row."""
+        self.search.clear()
+        self._search_now()
+        index = self._chats_model.index(self._chats_model.row_of(conversation_id))
+        if index.isValid():
+            self.show()
+            self.chats.setCurrentIndex(index)
+            self.chats.edit(index)
 
     def show_undo(self, title: str) -> None:
         """Offer to take a deletion back."""
@@ -145,7 +152,6 @@ class Sidebar(QWidget):
         column.addSpacing(10)
         column.addWidget(self.search)
         column.addSpacing(4)
-        column.addWidget(self.nothing_found)
         column.addWidget(self.chats, 3)
         column.addWidget(self.files_caption)
         column.addWidget(self.files, 2)
@@ -161,10 +167,8 @@ class Sidebar(QWidget):
         self.files.clicked.connect(self._file_clicked)
         self.files.activated.connect(self._file_clicked)
         for model, slot in ((self._chats_model, self._chats_changed), (self._files_model, self._files_changed)):
-            model.modelReset.connect(slot)
-            model.rowsInserted.connect(slot)
-            model.rowsRemoved.connect(slot)
-            model.dataChanged.connect(slot)
+            for changed in (model.modelReset, model.rowsInserted, model.rowsRemoved, model.dataChanged):
+                changed.connect(slot)
         self._chats_changed()
 
     # --- receivers
@@ -173,7 +177,6 @@ class Sidebar(QWidget):
     def _search_now(self) -> None:
         self._search_timer.stop()
         self._chats_model.set_query(self.search.text())
-        self.nothing_found.setVisible(bool(self.search.text().strip()) and self._chats_model.rowCount() == 0)
 
     @Slot()
     def _chats_changed(self) -> None:
@@ -188,24 +191,24 @@ class Sidebar(QWidget):
 
     @Slot(QModelIndex)
     def _chat_clicked(self, index: QModelIndex) -> None:
-        if index.isValid() and not index.data(IS_HEADER_ROLE):
-            message_id = index.data(MESSAGE_ROLE)
-            self.conversation_chosen.emit(int(index.data(ID_ROLE)), -1 if message_id is None else int(message_id))
+        if index.isValid() and not index.data(ChatRole.IS_HEADER):
+            message_id = index.data(ChatRole.MESSAGE_ID)
+            self.conversation_chosen.emit(int(index.data(ChatRole.ID)), -1 if message_id is None else int(message_id))
 
     @Slot(QModelIndex)
     def _file_clicked(self, index: QModelIndex) -> None:
         if index.isValid():
-            self.file_chosen.emit(str(index.data(PATH_ROLE)))
+            self.file_chosen.emit(str(index.data(FileRole.PATH)))
 
     @Slot(QPoint)
     def _open_menu(self, at: QPoint) -> None:
         index = self.chats.indexAt(at)
-        if not index.isValid() or index.data(IS_HEADER_ROLE):
+        if not index.isValid() or index.data(ChatRole.IS_HEADER):
             return
-        self._menu_conversation = int(index.data(ID_ROLE))
+        self._menu_conversation = int(index.data(ChatRole.ID))
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addAction("Rename…", self._menu_rename)
+        menu.addAction("Rename", self._menu_rename)
         menu.addAction("Export to Markdown…", self._menu_export)
         menu.addSeparator()
         menu.addAction("Delete", self._menu_delete)
@@ -213,7 +216,7 @@ class Sidebar(QWidget):
 
     @Slot()
     def _menu_rename(self) -> None:
-        self.rename_requested.emit(self._menu_conversation)
+        self.rename_conversation(self._menu_conversation)
 
     @Slot()
     def _menu_export(self) -> None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QLineEdit
+from PySide6.QtWidgets import QFileDialog
 
 from app.core.conversation import ConversationTree
 from app.core.export import export_markdown
-from app.core.problem import Problem, problem_of_os_error
+from app.core.problem import Problem, ProblemText, problem_of_os_error
 from app.core.report import diagnostics
 from app.panes.chat.pane import ChatPane
 from app.shell.actions import make_actions
@@ -48,12 +48,14 @@ class WindowCommands(QObject):
         sidebar = window.sidebar
         sidebar.new_chat_requested.connect(self.new_chat)
         sidebar.conversation_chosen.connect(self._open_conversation)
-        sidebar.rename_requested.connect(self._rename)
         sidebar.export_requested.connect(self._export)
         sidebar.delete_requested.connect(self._delete)
         sidebar.undo_delete_requested.connect(self._undo_delete)
         sidebar.file_chosen.connect(window.links.open_file)
-        self._parts.chats.deleted.connect(self._deleted)
+        self._parts.chats.conversation_deleted.connect(self._deleted)
+        self._parts.chats.dataChanged.connect(window.show_titles)
+        self._parts.chats.problem_reported.connect(self._problem_reported)
+        self._parts.files.problem_reported.connect(self._problem_reported)
 
     # --- conversations
 
@@ -87,16 +89,6 @@ class WindowCommands(QObject):
         return conversation.id if conversation is not None else None
 
     @Slot(int)
-    def _rename(self, conversation_id: int) -> None:
-        title = self._parts.history.conversation(conversation_id).title
-        text, accepted = QInputDialog.getText(
-            self._window, "Rename", "Title of this chat", QLineEdit.EchoMode.Normal, title
-        )
-        if accepted:
-            self._guard(self._parts.chats.rename, conversation_id, text)
-            self._window.chats.active.session.conversation_changed.emit(conversation_id)
-
-    @Slot(int)
     def _export(self, conversation_id: int) -> None:
         conversation = self._parts.history.conversation(conversation_id)
         name = "".join(c if c.isalnum() or c in " -_" else "-" for c in conversation.title).strip() or "chat"
@@ -107,18 +99,21 @@ class WindowCommands(QObject):
         try:
             Path(file).write_text(export_markdown(conversation, tree.path()), encoding="utf-8")
         except OSError as error:
-            self._window.links.add_problem(problem_of_os_error(f"{file} was not written.", error))
-            self._show_problems()
+            self._problem_reported(problem_of_os_error(f"{file} was not written.", error).text)
 
     @Slot(int)
     def _delete(self, conversation_id: int) -> None:
-        if not self._guard(self._parts.chats.delete, conversation_id):
-            return
+        self._parts.chats.delete(conversation_id)
         for pane in self._window.chats.panes():
             conversation = pane.session.conversation
             if conversation is not None and conversation.id == conversation_id:
                 pane.session.stop()
                 pane.session.open_new()
+
+    @Slot(object)
+    def _problem_reported(self, problem: ProblemText) -> None:
+        self._window.links.add_problem(problem)
+        self._show_problems()
 
     @Slot(int, str)
     def _deleted(self, _conversation_id: int, title: str) -> None:
@@ -133,7 +128,7 @@ class WindowCommands(QObject):
     @Slot()
     def _rename_current(self) -> None:
         if (conversation_id := self._current_id()) is not None:
-            self._rename(conversation_id)
+            self._window.sidebar.rename_conversation(conversation_id)
 
     @Slot()
     def _export_current(self) -> None:
@@ -297,7 +292,6 @@ class WindowCommands(QObject):
         try:
             call(*arguments)
         except Problem as problem:
-            self._window.links.add_problem(problem)
-            self._show_problems()
+            self._problem_reported(problem.text)
             return False
         return True
