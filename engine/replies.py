@@ -3,6 +3,7 @@
 A reply object collects one answer. It knows no HTTP and no worker.
 """
 
+import json
 import time
 import uuid
 from typing import Any, Protocol
@@ -176,6 +177,11 @@ class TextReply(_Base):
 
     def _idle_choice(self) -> Json:
         return self._choice("", [])
+
+
+def sse_data(chunk: Json) -> bytes:
+    """Write a chunk as a server-sent event. ASCII only: many clients take U+2028 and the like for line ends."""
+    return b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
 
 
 def failure_body(event: Failed) -> tuple[int, Json]:

@@ -7,7 +7,6 @@ api_types, answers in replies, errors in api_errors, the process around it in se
 import asyncio
 import contextlib
 import hmac
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from engine.api_docs import docs_page
 from engine.api_errors import ApiError, install_handlers
 from engine.api_types import ChatBody, CompletionBody, LoadBody, chat_request, completion_request
 from engine.events import Delta, Event, Failed, Finished, GenerateRequest
-from engine.replies import ChatReply, Reply, TextReply, failure_body
+from engine.replies import ChatReply, Reply, TextReply, failure_body, sse_data
 from engine.served_model import ServedModel
 from engine.worker import Worker
 
@@ -222,17 +221,13 @@ async def _respond(answer: Answer, reply: Reply, request: Request, *, stream: bo
 async def _sse(answer: Answer, reply: Reply) -> AsyncIterator[bytes]:
     """Write an answer as server-sent events; comments keep the connection alive while nothing comes."""
     for chunk in reply.opening():
-        yield _data(chunk)
+        yield sse_data(chunk)
     async for event in answer.events(KEEP_ALIVE_S):
         if event is None:
             yield b": waiting\n\n"
         elif isinstance(event, Failed):
-            yield _data(failure_body(event)[1])
+            yield sse_data(failure_body(event)[1])
         else:
             for chunk in reply.last(event) if isinstance(event, Finished) else reply.delta(event):
-                yield _data(chunk)
+                yield sse_data(chunk)
     yield b"data: [DONE]\n\n"
-
-
-def _data(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

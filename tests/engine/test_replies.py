@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from engine.events import Delta, Failed, Finished, Timings, TraceChunk
-from engine.replies import ChatReply, failure_body
+from engine.replies import ChatReply, failure_body, sse_data
 from engine.sampling import SamplingParams
 from engine.served_model import ServedModel
 from engine.trace import TraceToken
@@ -43,6 +43,13 @@ def test_each_trace_chunk_travels_in_one_stream_chunk() -> None:
     assert [chunk["choices"][0]["delta"] for chunk in chunks] == [{"content": "a"}, {}]
     assert all(len(chunk["expertarium"]["tokens"]) == 1 for chunk in chunks)
     json.dumps(chunks)
+
+
+def test_characters_that_clients_take_for_line_ends_are_escaped() -> None:
+    text = "a\u2028b\x85c\u2029d\x0ce\r\nf"
+    event = sse_data({"text": text})
+    assert len(event.decode().rstrip("\n").splitlines()) == 1
+    assert json.loads(event.removeprefix(b"data: "))["text"] == text
 
 
 def test_nothing_new_is_no_chunk() -> None:
