@@ -87,7 +87,7 @@ def evaluate(folder: Path, count: int, seed: int = 0) -> dict[str, Any]:
             continue
         samples = [corpus.sample_of(sample_type, rng) for _ in range(count)]
         texts = writer.answers(samples, lambda _text: False)
-        judge = _judge_program if sample_type in {"create", "edit", "switch"} else _judge_talk
+        judge = _judge_program if sample_type in {"create", "edit", "switch", "fix"} else _judge_talk
         report[sample_type], wrong = judge(samples, texts)
         report[sample_type]["loss"] = round(float(np.mean([writer.loss(sample) for sample in samples])), 4)
         examples += wrong
