@@ -38,6 +38,6 @@ class InstanceLock:
         self._lock.unlock()
 
     def _owner(self) -> int:
-        info = self._lock.getLockInfo()
-        # PySide returns (ok, pid, hostname, appname), the stubs know less.
-        return int(info[1]) if isinstance(info, tuple) and len(info) > 1 else 0
+        # PySide gives (pid, host name, program name), or False.
+        info: object = self._lock.getLockInfo()
+        return int(info[0]) if isinstance(info, tuple) else 0
