@@ -35,11 +35,12 @@ resources/corpus and little else.
 NANO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "nano"
 
 
-def sample_at(corpus: Corpus, seed: int, index: int, progress: float) -> Sample:
+def sample_at(corpus: Corpus, plan: Plan, index: int, progress: float) -> Sample:
     """The sample at an index; which type it has follows the mixture at this point of training."""
-    rng = random.Random(f"{seed}/{index}")  # noqa: S311
-    shares = mixture(progress)
-    return corpus.sample_of(rng.choices(list(shares), list(shares.values()))[0], rng)
+    rng = random.Random(f"{plan.seed}/{index}")  # noqa: S311
+    shares = mixture(plan, progress)
+    sample_type = rng.choices(list(shares), list(shares.values()))[0]
+    return corpus.sample_of(sample_type, rng, rng.choice(plan.kinds) if plan.kinds else None)
 
 
 def make_tokenizer(plan: Plan) -> None:
@@ -47,7 +48,7 @@ def make_tokenizer(plan: Plan) -> None:
     corpus = Corpus(plan.seed, "train")
     texts = []
     for index in range(TOKENIZER_SAMPLES):
-        sample = sample_at(corpus, plan.seed, index, 0.0)
+        sample = sample_at(corpus, plan, index, 0.0)
         texts += [message["content"] for message in sample.messages] + [sample.answer]
     save_tokenizer(train_tokenizer(texts, NANO_CONFIG["vocab_size"]), plan.tokenizer,
                    NANO_CONFIG["max_position_embeddings"])
@@ -70,7 +71,7 @@ def make_draw(plan: Plan) -> Draw:
     corpus, tokenizer = Corpus(plan.seed, "train"), load_tokenizer(plan.tokenizer)
 
     def draw(index: int, progress: float) -> Document:
-        return encode_sample(tokenizer, sample_at(corpus, plan.seed, index, progress))
+        return encode_sample(tokenizer, sample_at(corpus, plan, index, progress))
 
     return draw
 
@@ -96,6 +97,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch-tokens", type=int, default=6144)
     parser.add_argument("--lr", type=float, default=2.5e-3)
+    parser.add_argument("--edits-from", type=float, default=0.45, help="share of the time before edits are trained")
+    parser.add_argument("--kinds", nargs="*", default=(), help="kinds to train on (all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=200, help="samples to look at (data, evaluate)")
     parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export, evaluate)")
@@ -107,7 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one stage, or all."""
     args = parse_arguments(arguments)
     torch.set_num_threads(args.threads)
-    plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens)
+    plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens,
+                edits_from=args.edits_from, kinds=tuple(args.kinds))
     plan.folder.mkdir(parents=True, exist_ok=True)
     state = None if args.random else plan.checkpoint
     stages: dict[str, Callable[[], object]] = {

@@ -65,7 +65,8 @@ class Trainer:
     def step(self, draw: Draw, progress: float) -> StepReport:
         """One optimiser step on the next samples."""
         documents, next_sample = fill(
-            lambda index: draw(index, progress), self.position.sample, self.plan.batch_tokens, context_tokens(progress))
+            lambda index: draw(index, progress), self.position.sample, self.plan.batch_tokens,
+            context_tokens(self.plan, progress))
         batch = pack(documents, self.device, self.dtype)
         loss, row_loss_T = self.network.loss(batch)
         torch.autograd.backward(loss)

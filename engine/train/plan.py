@@ -11,7 +11,6 @@ from engine.train.muon_clip import Rates
 
 WARM_STEPS = 60
 FLAT_SHARE = 0.3    # of the training time at the full rate, before it falls
-EDITS_FROM = 0.45   # of the training time: changes to programs, with their long contexts, come after this
 LAST_RATE = 0.03    # of the full rate, at the end
 
 NANO_CONFIG: dict[str, Any] = {
@@ -30,7 +29,12 @@ NANO_CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One training run. minutes is the training time that the rate's schedule spans, over all resumptions."""
+    """One training run.
+
+    minutes is the training time that the rate's schedule spans, over all resumptions; edits_from the share of it
+    after which changes to programs, with their long contexts, come in (1: never); kinds the kinds of program to
+    train on (none named: all there are).
+    """
 
     folder: Path
     minutes: float
@@ -39,6 +43,8 @@ class Plan:
     tau: float = 30.0
     gamma: float = 2e-3
     batch_tokens: int = 6144
+    edits_from: float = 0.45
+    kinds: tuple[str, ...] = ()
     checkpoint_seconds: float = 180.0
     report_steps: int = 10
     rates: Rates = Rates()  # noqa: RUF009 - frozen
@@ -71,13 +77,13 @@ def rate_factor(step: int, progress: float) -> float:
     return warm * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
-def context_tokens(progress: float) -> int:
-    """Longest document at this point of training: edits, which see a program, come in the second part."""
-    return 2048 if progress < EDITS_FROM else 2560
+def context_tokens(plan: Plan, progress: float) -> int:
+    """Longest document at this point of training: changes see a program beside the request."""
+    return 2048 if progress < plan.edits_from else 2560
 
 
-def mixture(progress: float) -> dict[str, float]:
+def mixture(plan: Plan, progress: float) -> dict[str, float]:
     """Share of each sample type: programs and reading requests first, changes to programs later."""
-    if progress < EDITS_FROM:
+    if progress < plan.edits_from:
         return {"create": 0.40, "understood": 0.45, "chat": 0.06, "decline": 0.09}
     return {"create": 0.34, "understood": 0.30, "edit": 0.21, "switch": 0.02, "chat": 0.05, "decline": 0.08}

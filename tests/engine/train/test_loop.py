@@ -98,7 +98,8 @@ def test_the_rate_warms_up_and_falls_with_time() -> None:
     assert rate_factor(1000, 1.0) == pytest.approx(0.03)
 
 
-def test_edits_come_in_the_second_part() -> None:
-    assert "edit" not in mixture(0.1)
-    assert mixture(0.9)["edit"] > 0.1
-    assert sum(mixture(0.9).values()) == pytest.approx(1.0)
+def test_edits_come_when_the_plan_says() -> None:
+    plan = Plan(folder=Path(), minutes=1, edits_from=0.5)
+    assert "edit" not in mixture(plan, 0.4)
+    assert mixture(plan, 0.6)["edit"] > 0.1
+    assert sum(mixture(plan, 0.6).values()) == pytest.approx(1.0)
