@@ -247,7 +247,7 @@ def _package_path(host: str, path: str) -> tuple[str, str] | None:
 
 def _as_script(common_js: str, global_name: str) -> str:
     return (
-        "(function(){var module={exports:{}},exports=module.exports;" + common_js +
+        "(function(){var module={exports:{}},exports=module.exports,require=()=>globalThis;" + common_js +
         f"\n;globalThis.{global_name}=Object.assign(globalThis.{global_name}||{{}},module.exports);}})();"
     )  # fmt: skip
 

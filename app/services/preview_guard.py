@@ -9,6 +9,8 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QNetworkProxy
 from PySide6.QtWebEngineCore import QWebEngineUrlRequestInfo, QWebEngineUrlRequestInterceptor
 
+PROBE_ADDRESS = "http://127.0.0.1:2/"  # nothing answers there; why it is asked for: see shell.html
+
 _LOCAL_SCHEMES = frozenset({"preview", "data", "blob", "about"})
 
 
@@ -32,6 +34,8 @@ class RequestGuard(QWebEngineUrlRequestInterceptor):
         scheme = info.requestUrl().scheme()
         if scheme in _LOCAL_SCHEMES or (self.network_allowed and scheme in ("http", "https", "ws", "wss")):
             return
+        if info.requestUrl().toString() == PROBE_ADDRESS and info.initiator().host() == "shell":
+            return
         info.block(True)  # noqa: FBT003 - its stub knows no keyword
         kind = info.resourceType().name.removeprefix("ResourceType")
         self.request_blocked.emit(info.requestUrl().toString(), kind.lower())
@@ -40,8 +44,8 @@ class RequestGuard(QWebEngineUrlRequestInterceptor):
 class NetworkGate:
     """Points all of this process's Qt networking at a dead end while no preview may use the network.
 
-    Chromium takes the proxy of the application, and asks for it again at every connection. Qt code of the program
-    that does need a connection (the engine's endpoint) sets QNetworkProxy.NoProxy on its own access manager.
+    Chromium takes the proxy of the application. Qt code of the program that does need a connection sets a proxy of
+    its own on its access manager: none for the engine on this machine, `outside_proxy` for a remote one.
     """
 
     def __init__(self) -> None:

@@ -17,12 +17,13 @@ from PySide6.QtWebEngineCore import (
 )
 
 from app.core.run_report import BlockedRequest, PageError
-from app.services.preview_scheme import SHELL_ADDRESS, project_path
+from app.services.preview_guard import PROBE_ADDRESS
+from app.services.preview_scheme import SHELL_ADDRESS, is_project_address, project_path
 
 _SCRIPT_NAME = "expertarium-page"
 _NOISE = re.compile(
-    r"^(Refused to |Fetch API cannot load|Failed to load resource|An import map rule|Access to |Uncaught |The AudioContext was not allowed"
-    r"|\[\.WebGL-|GL Driver Message)"
+    r"^(Refused to |Fetch API cannot load|Failed to load resource|An import map rule|Access to |Uncaught "
+    r"|The AudioContext was not allowed|\[\.WebGL-|GL Driver Message)"
 )
 _REFUSED = (
     (re.compile(r"^Blocked opening '([^']*)' in a new window"), "new window"),
@@ -76,6 +77,9 @@ class PreviewPage(QWebEnginePage):
         """Prepare the page script for the next load. See resources/web/preview/page.js for what `stepped` means."""
         for known in self.scripts().find(_SCRIPT_NAME):
             self.scripts().remove(known)
+        # a page of ours counts as secure, which would refuse it plain http even where the network is allowed
+        insecure = QWebEngineSettings.WebAttribute.AllowRunningInsecureContent
+        self.settings().setAttribute(insecure, self.network_allowed)
         config = {"token": self._token, "stepped": stepped, "network": self.network_allowed}
         script = QWebEngineScript()
         script.setName(_SCRIPT_NAME)
@@ -87,7 +91,8 @@ class PreviewPage(QWebEnginePage):
 
     def open_frame(self, address: QUrl) -> None:
         """Load a project page into the frame; the shell must have been loaded."""
-        self.runJavaScript(f"shell.open({json.dumps(address.toString(QUrl.ComponentFormattingOption.FullyEncoded))})")
+        encoded = address.toString(QUrl.ComponentFormattingOption.FullyEncoded)
+        self.runJavaScript(f"shell.open({json.dumps(encoded)}, {json.dumps(PROBE_ADDRESS)})")
 
     def order(self, name: str, **fields: Any) -> None:
         """Tell the page script to do something."""
@@ -103,7 +108,8 @@ class PreviewPage(QWebEnginePage):
             if error.message != "Script error.":  # the console has the words of that one
                 self.error_raised.emit(error)
         elif kind == "violation":
-            self.request_refused.emit(BlockedRequest(address=report["address"], kind=report["directive"]))
+            if not report["address"].startswith("preview"):  # a file that isn't there, see preview_scheme.py
+                self.request_refused.emit(BlockedRequest(address=report["address"], kind=report["directive"]))
         else:
             self.page_reported.emit(kind, report)
 
@@ -147,7 +153,7 @@ class PreviewPage(QWebEnginePage):
         url = QUrl(url)
         if is_main_frame:
             return url.toString() == SHELL_ADDRESS
-        allowed = url.scheme() in ("about", "blob") or (url.scheme() == "preview" and url.host() == "project")
+        allowed = url.scheme() in ("about", "blob") or is_project_address(url)
         if self.network_allowed and url.scheme() in ("http", "https"):
             allowed = True
         if not allowed:
@@ -168,5 +174,5 @@ def _page_error(report: dict[str, Any]) -> PageError:
 
 def _readable(stack: str) -> str:
     """Leave the page's own places in a stack, with project paths."""
-    lines = [line for line in stack.splitlines() if "<anonymous>:" not in line]
-    return "\n".join(lines).replace("preview://project/", "").replace("preview://vendor/", "")
+    lines = [line for line in stack.splitlines() if "userscript:" not in line]
+    return re.sub(r"preview://(?:project-[0-9a-f]+|vendor)/", "", "\n".join(lines))

@@ -67,7 +67,7 @@ class PageRunner(QObject):
         self._owner = uuid.uuid4().hex
         self._stepped = stepped
         self._entry: str | None = None
-        self._shell_ready = False
+        self._shell_loading = False
         self._frame_wanted = False
         self._kill_reason = ""
         self._seen: set[BlockedRequest | PageError] = set()
@@ -182,8 +182,9 @@ class PageRunner(QObject):
         self._profile.deleteLater()
 
     def _load_shell(self) -> None:
-        self._shell_ready = False
-        self._page.load(SHELL_ADDRESS)
+        if not self._shell_loading:  # a second load while one is under way would cancel both
+            self._shell_loading = True
+            self._page.load(SHELL_ADDRESS)
 
     def _emit_error(self, error: PageError) -> None:
         if error in self._seen or len(self.errors) >= MAX_LISTED:
@@ -194,11 +195,12 @@ class PageRunner(QObject):
 
     @Slot(bool)
     def _shell_loaded(self, ok: bool) -> None:
-        if not ok or self._page.url().toString() != SHELL_ADDRESS:
+        self._shell_loading = False
+        if not ok:
             return
-        self._shell_ready = True
-        if self._frame_wanted and self._entry is not None:
-            self._page.open_frame(project_address(self._entry))
+        folder = self._handler.folder
+        if self._frame_wanted and self._entry is not None and folder is not None:
+            self._page.open_frame(project_address(folder, self._entry))
             self._watchdog.start()
 
     @Slot(object)
@@ -231,6 +233,7 @@ class PageRunner(QObject):
         reason = self._kill_reason or "its process ended unexpectedly"
         self._emit_error(PageError(message=f"The page was stopped: {reason}.", path=self._entry or "", kind="stopped"))
         self._frame_wanted = False
+        self._shell_loading = False
         self._load_shell()
         self.page_stopped.emit(reason)
 

@@ -22,7 +22,7 @@
       if (name in window) Object.defineProperty(window, name, { value: refuse, writable: false, configurable: false });
     }
   }
-  if (location.protocol !== 'preview:' || location.host !== 'project') return;
+  if (location.protocol !== 'preview:' || !location.host.startsWith('project-')) return;
 
   const native = {
     raf: window.requestAnimationFrame.bind(window),
@@ -46,13 +46,13 @@
     }
   };
   const place = (stack) => {
-    const found = /(preview:\/\/project\/[^\s)]*?):(\d+):(\d+)/.exec(stack || '');
+    const found = /(preview:\/\/project-\w+\/[^\s)]*?):(\d+):(\d+)/.exec(stack || '');
     return found ? { source: found[1], line: +found[2], column: +found[3] } : {};
   };
   window.addEventListener('error', (event) => {
     if (event instanceof ErrorEvent) {
       const stack = event.error && event.error.stack ? String(event.error.stack) : '';
-      const here = event.filename.startsWith('preview://project/') || !place(stack).source
+      const here = event.filename.startsWith(location.origin + '/') || !place(stack).source
         ? { source: event.filename, line: event.lineno, column: event.colno } : place(stack);
       report('error', { message: event.message, stack, ...here });
     }
@@ -70,8 +70,8 @@
     report('violation', { address: event.blockedURI, directive: event.effectiveDirective });
   });
 
-  // Workers. The frame's opaque origin may start them from blobs alone, so a worker of the project becomes a blob that
-  // loads it; and a worker's violations are seen only inside it, so a few words before its script send them here.
+  // Workers. What the policy refuses to a worker is seen only inside it, so a few words before its script tell it here;
+  // to put them there, a worker of the project becomes a blob that loads it.
   const MARK = 'previewViolation';
   const PRELUDE = `{const send=typeof postMessage==='function'?postMessage.bind(self):()=>{};` +
     `addEventListener('securitypolicyviolation',(e)=>send({${MARK}:{address:e.blockedURI,directive:e.effectiveDirective}}));}`;
@@ -94,7 +94,7 @@
   const workerScript = (given, options) => {
     const address = new URL(given, document.baseURI);
     const blob = blobs.get(address.href);
-    if (!blob && address.host !== 'project') return address.href;
+    if (!blob && address.host !== location.host) return address.href;
     return createObjectURL(new Blob([PRELUDE, blob || loader(address.href, options)], { type: 'text/javascript' }));
   };
   const NativeWorker = window.Worker;
@@ -111,7 +111,7 @@
 
   window.alert = (text) => console.info('alert: ' + text);
 
-  // --- storage in memory: the frame's origin is opaque, where the real one throws
+  // --- storage in memory: the real one is switched off
 
   const memoryStorage = () => {
     const items = new Map();
