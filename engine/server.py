@@ -202,10 +202,14 @@ class _EventStream(StreamingResponse):
 async def _respond(answer: Answer, reply: Reply, request: Request, *, stream: bool) -> Response:
     if stream:
         return _EventStream(answer, reply)
+    clock = asyncio.get_running_loop().time
+    checked_at = clock()
     try:
         async for event in answer.events(PRESENCE_CHECK_S):
-            if event is None and await request.is_disconnected():
-                return Response(status_code=499)
+            if clock() - checked_at > PRESENCE_CHECK_S:
+                checked_at = clock()
+                if await request.is_disconnected():
+                    return Response(status_code=499)
             if isinstance(event, Delta):
                 reply.delta(event)
             elif isinstance(event, Failed):

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -176,16 +177,29 @@ def test_tools_are_accepted_and_an_ordinary_answer_stays_text(client: openai.Ope
     assert text_of(chunks) == text_of(stream(client))
 
 
+def num_generated_when_cancelled(engine: Engine, already: int) -> int:
+    """Wait for the engine's log to tell of one more cancelled answer; give how many tokens it had."""
+    pause = threading.Event()
+    while len(found := CANCELLED.findall(engine.log.read_text())) == already:
+        pause.wait(0.02)
+    return int(found[-1])
+
+
 def test_closing_the_stream_stops_the_model(client: openai.OpenAI, engine: Engine) -> None:
-    before = len(CANCELLED.findall(engine.log.read_text()))
+    already = len(CANCELLED.findall(engine.log.read_text()))
     long = chat(client, stream=True, max_tokens=480)
     next(iter(long))
     long.close()
-    pause = threading.Event()
-    while len(found := CANCELLED.findall(engine.log.read_text())) == before:
-        pause.wait(0.02)
-    assert int(found[-1]) < 480
+    assert num_generated_when_cancelled(engine, already) < 480
     assert chat(client, max_tokens=1).choices[0].finish_reason == "length"
+
+
+def test_giving_up_on_a_whole_answer_stops_the_model_too(client: openai.OpenAI, engine: Engine) -> None:
+    already = len(CANCELLED.findall(engine.log.read_text()))
+    with ThreadPoolExecutor(12) as pool:  # they share the model, so that none is complete in time
+        waiting = [pool.submit(chat, client, max_tokens=480, timeout=0.2) for _ in range(12)]
+    assert all(isinstance(answer.exception(), openai.APITimeoutError) for answer in waiting)
+    assert num_generated_when_cancelled(engine, already) < 480
 
 
 def test_several_clients_at_once_get_what_each_gets_alone(client: openai.OpenAI) -> None:
