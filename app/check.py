@@ -110,12 +110,10 @@ class Checker:
         self._runner.set_paused(False)
         self._wait((self._options.seconds - (time.monotonic() - loaded_s)) * 1000)
         step = self._pause()
-        ran_s = time.monotonic() - loaded_s
         late = self._grab()
         report.page = self._describe()
         report.scene = report.page.pop("scene", None)
-        frames = int(report.page.pop("frames", 0))
-        report.fps = round(frames / max(ran_s - 2 * SETTLE_MS / 1000, 0.1), 1) if frames > 1 else None
+        report.fps = report.page.pop("fps", None)
         report.blank = is_blank(late)
         report.moved = differ(early, late) or differ(early, control)
         if screenshot is not None:
@@ -179,6 +177,7 @@ class Checker:
         for action in actions:
             action()
             self._wait(INPUT_MS)
+            self._runner.calm()
             step = self._run_to(step + 4)
         return step
 
@@ -325,11 +324,6 @@ def options_of(arguments: argparse.Namespace) -> CheckOptions:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every path and print the reports; return 0 only when all ran clean, 2 for a wrong argument."""
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    apply_web_flags(os.environ)
-    register_preview_scheme()
-    application = QApplication(sys.argv[:1])
-    application.setQuitOnLastWindowClosed(False)
     try:
         options = options_of(arguments)
         for path in arguments.paths:
@@ -340,6 +334,11 @@ def run(arguments: argparse.Namespace) -> int:
     if not WebLibraries(resource_path("web", "node_modules")).installed:
         print("The JavaScript parts are missing. Run `make run` or packaging/web_packages.py.", file=sys.stderr)  # noqa: T201
         return 2
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    apply_web_flags(os.environ)
+    register_preview_scheme()
+    application = QApplication(sys.argv[:1])
+    application.setQuitOnLastWindowClosed(False)
     checker = Checker(options)
     reports = [checker.check(path, _numbered(options.screenshot, arguments.paths, path)) for path in arguments.paths]
     checker.close()

@@ -167,6 +167,10 @@ class PageRunner(QObject):
         """Draw no more often than this; 0 lifts the cap."""
         self._page.order("cap", interval_ms=interval_ms)
 
+    def calm(self) -> None:
+        """Take away what the browser itself shows after a click: selected text, a focus ring."""
+        self._page.order("calm")
+
     def describe(self) -> int:
         """Ask what the page holds; `page_described` brings the answer with the id returned here."""
         self._next_description += 1

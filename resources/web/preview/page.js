@@ -158,6 +158,8 @@
   let frames = new Map();
   let running = frames;     // the callbacks of the frame being run
   let drawn = 0;           // frames in which the page did something
+  let drawnAt = 0;         // native time of the last of them
+  const pace = { frames: 0, ms: 0 };  // of frames that followed one another, so that rests and pauses don't count
   const timers = new Map();
   const STEP_MS = 1000 / 60;
 
@@ -168,6 +170,9 @@
     const batch = frames;
     frames = new Map();
     drawn += 1;
+    const since = native.now() - drawnAt;
+    drawnAt += since;
+    if (drawn > 1 && since < 500) { pace.frames += 1; pace.ms += since; }
     const time = pageNow();
     running = batch;
     for (const [, callback] of batch) {
@@ -405,6 +410,7 @@
       scene: describeScene(),
       targets: describeTargets(),
       frames: drawn,
+      fps: pace.frames > 5 ? Math.round((pace.frames * 10000) / pace.ms) / 10 : null,
       step,
     };
   };
@@ -419,6 +425,10 @@
       if (step >= frame) { setPaused(false); setPaused(true); } else setPaused(false);
     },
     cap: ({ interval_ms }) => { capped = interval_ms; },
+    calm: () => {  // take away what the browser itself shows after a click
+      getSelection()?.removeAllRanges();
+      document.activeElement?.blur();
+    },
     describe: ({ id }) => {
       let answer;
       try { answer = describe(); } catch (error) { answer = { failed: shown(error) }; }

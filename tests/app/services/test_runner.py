@@ -349,7 +349,9 @@ def test_the_switch_lets_the_network_in(run: Run, qtbot: QtBot, listener: Listen
     assert shared_runner.blocked == []
 
 
-def test_the_page_sees_neither_shell_nor_other_files(run: Run, qtbot: QtBot, shared_runner: PageRunner, tmp_path: Path) -> None:
+def test_the_page_sees_neither_shell_nor_other_files(
+    run: Run, qtbot: QtBot, shared_runner: PageRunner, tmp_path: Path
+) -> None:
     (tmp_path.parent / "outside.txt").write_text("secret")
     wait = logs(shared_runner, qtbot, "done ")
     runner = run("""<script>
