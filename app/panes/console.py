@@ -17,6 +17,7 @@ PRELUDE = (
     "import pandas as pd\n"
     "import matplotlib.pyplot as plt\n"
 )
+HEARTBEAT_S = 30.0  # a kernel that starts on a busy machine is slow, not dead
 START_TEXT = "A Python console with NumPy, pandas and matplotlib; figures show inline."
 
 
@@ -69,6 +70,7 @@ class ConsolePane(QWidget):
         self._manager = QtKernelManager(kernel_name="python3", **self._transport())
         self._manager.start_kernel(cwd=str(self._folder) if self._folder else None)
         client = self._manager.client()
+        client.hb_channel.time_to_dead = HEARTBEAT_S  # type: ignore[assignment, unused-ignore]
         client.start_channels()
         self._console = RichJupyterWidget(self)
         self._console.banner = ""
