@@ -57,7 +57,7 @@ def split_prose(markdown: str) -> list[Part]:
 
 def _add_rich(parts: list[Part], parser: "MarkdownIt", tokens: "list[Token]") -> None:
     if tokens:
-        parts.append(RichPart(parser.renderer.render(tokens, parser.options, {})))
+        parts.append(RichPart(parser.renderer.render(tokens, parser.options, {}).strip()))
 
 
 def prose_style(theme: Theme) -> str:
