@@ -21,10 +21,10 @@ class PromptCard:
 
 
 PROMPT_CARDS = (
-    PromptCard("mountain", "Mountain scene", "A snowy mountain scene at sunset with pine trees and a lake"),
-    PromptCard("ball", "Bouncing balls", "Bouncing balls in a spinning hexagon"),
-    PromptCard("chart", "Remote-work trends", "A page that charts remote-work trends since 2019"),
-    PromptCard("cube", "Block world", "A block world to walk through"),
+    PromptCard("mountain", "Mountain scene", "A snowy mountain scene with pine trees and a frozen lake"),
+    PromptCard("ball", "Bouncing balls", "Bouncing balls with trails"),
+    PromptCard("chart", "Remote-work trends", "A chart of remote-work trends"),
+    PromptCard("experts", "Particle galaxy", "A particle galaxy with 4 arms"),
 )
 
 

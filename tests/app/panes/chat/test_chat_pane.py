@@ -296,7 +296,7 @@ def test_a_prompt_card_works_by_keyboard(chat: Chat):
     chat.engine.answers.append(Answer(text="Balls."))
     with chat.qtbot.waitSignal(chat.session.answer_finished, timeout=WAIT_MS):
         chat.qtbot.keyClick(chat.pane.welcome.cards[1], Qt.Key.Key_Return)
-    assert "hexagon" in chat.requests()[0].bubble.text()
+    assert "trails" in chat.requests()[0].bubble.text()
 
 
 def test_a_failed_engine_is_said_with_its_reason(chat: Chat):
