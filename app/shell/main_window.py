@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QResizeEvent, QShowEvent
+from PySide6.QtQuickWidgets import QQuickWidget
 from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from app.core.problem import Problem
@@ -100,6 +101,11 @@ class MainWindow(QMainWindow):
         column.addWidget(self.outer, 1)
         column.addWidget(self.status)
         self.setCentralWidget(body)
+        # WORKAROUND https://github.com/GoldenCheetah/GoldenCheetah/issues/4452: the first web view shown in a window
+        # makes Qt create the window anew (it blinks) unless a scene-graph widget is in it from the start.
+        primer = QQuickWidget(body)
+        primer.setFixedSize(1, 1)
+        primer.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.right.hide()
         self._set_default_sizes()
 
