@@ -1,16 +1,18 @@
 """How the engine, its model and its speed show in header, status bar and chat panes."""
 
+import re
 from typing import TYPE_CHECKING
 
 import psutil
 from PySide6.QtCore import QObject, QTimer, Slot
 
+from app.core.model_names import model_name, model_title
 from app.core.records import Message
 from app.core.wire import ModelInfo
 from app.panes.chat.pane import ChatPane
 from app.services.engine_process import EngineState
 from app.services.web_flags import runs_as_root
-from app.shell.model_menu import ModelMenu, model_name, model_title
+from app.shell.model_menu import ModelMenu
 from app.theme.controls import Tone
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class EngineView(QObject):
     @Slot(object)
     def _model_described(self, model: ModelInfo) -> None:
         self._window.header.chip.show_model(model_title(model), "ok", "The model is loaded and ready")
-        self._window.header.show_device(str(model.card.get("device", "")).split(" ")[0])
+        self._window.header.show_device(re.split(r"[\s,:]", str(model.card.get("device", "")))[0])
         self._window.header.device.setToolTip(f"The model runs on {model.card.get('device', 'this computer')}")
         self.menu.show_model(model)
         self._window.chats.set_model(model_name(model.id), self.menu)

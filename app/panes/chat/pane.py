@@ -10,6 +10,7 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QTimer, Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
+from app.core.model_names import model_name
 from app.core.problem import ProblemText
 from app.core.records import Message
 from app.core.stream import StreamUpdate
@@ -216,7 +217,7 @@ class ChatPane(QWidget):
         return view
 
     def _make_answer(self, message: Message) -> MessageView:
-        view = AnswerView(self._theme, message, message.model or self._model_name)
+        view = AnswerView(self._theme, message, model_name(message.model) if message.model else self._model_name)
         view.understood_changed.connect(self._understood_changed)
         view.open_requested.connect(self.open_requested)
         view.diff_requested.connect(self.diff_requested)

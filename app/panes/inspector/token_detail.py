@@ -35,14 +35,17 @@ class TokenDetail(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addWidget(self._heading)
-        layout.addWidget(self._table, 1)
+        layout.addWidget(self._table, 100)
         layout.addWidget(self._note)
+        layout.addStretch(1)
 
     def show_token(self, heading: str, rows: list[LayerRouting], note: str) -> None:
         """Show a token's routing."""
         self._heading.setText(heading)
         self._model.set_rows(rows)
         self._table.setVisible(bool(rows))
+        header_px = self._table.horizontalHeader().sizeHint().height()
+        self._table.setMaximumHeight(header_px + ROW_HEIGHT_PX * len(rows) + 4)
         self._note.setText(note)
 
     def model(self) -> TokenRoutingModel:

@@ -9,12 +9,12 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox, QWidget
 
 from app.cli import window_parser
+from app.core.model_names import model_facts, model_name, model_title, short_number
 from app.core.wire import ModelInfo
 from app.settings import SETTINGS, Settings
 from app.shell.actions import COMMANDS, make_actions
 from app.shell.command_palette import CommandPalette, match_score
 from app.shell.docks import BottomPanel
-from app.shell.model_menu import model_facts, model_name, model_title, short_number
 from app.shell.parts import sampling_of
 from app.shell.settings_dialog import SettingsDialog
 from app.shell.status_bar import StatusBar
