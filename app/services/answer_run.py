@@ -5,7 +5,7 @@ What is done with it afterwards (files, states) is the chat session's. Runs of s
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal, Slot
 
@@ -16,7 +16,9 @@ from app.core.stream import AnswerStream, StreamUpdate
 from app.core.wire import ChatRequest, Completion, EndpointError, StreamChunk
 from app.services.endpoint import ChatReply, Endpoint
 from app.services.engine_process import EngineProcess, EngineState
-from engine.trace import RoutingTrace, TraceToken, from_wire
+
+if TYPE_CHECKING:
+    from engine.trace import RoutingTrace, TraceToken
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class AnswerRun(QObject):
         history: History,
         endpoint: Endpoint,
         engine: EngineProcess | None = None,
-        trace: RoutingTrace | None = None,
+        trace: "RoutingTrace | None" = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -194,8 +196,10 @@ class AnswerRun(QObject):
             logger.warning("The routing of answer %d is not recorded any further: %s", self.message_id, error)
             self.trace = None
 
-    def _append_routing(self, trace: RoutingTrace, chunk: StreamChunk) -> bool:
+    def _append_routing(self, trace: "RoutingTrace", chunk: StreamChunk) -> bool:
         assert chunk.routing is not None
+        from engine.trace import from_wire
+
         tokens, block = from_wire(chunk.routing)
         if block is None:
             return False
@@ -208,7 +212,7 @@ class AnswerRun(QObject):
         trace.append(tokens, block)
         return True
 
-    def _placed(self, tokens: list[TraceToken]) -> list[TraceToken]:
+    def _placed(self, tokens: "list[TraceToken]") -> "list[TraceToken]":
         """Offsets count in the whole answer, also from a server that counts from where it went on."""
         if self._offset_shift is None:
             first = next((token.start for token in tokens if token.start is not None), None)

@@ -4,15 +4,15 @@ One session per pane; several can write at once. No widgets: panes show what the
 goes on in the background when its pane shows another conversation, and is found again when it comes back.
 """
 
-import logging
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from app.core.answer_plan import AnswerPlan, EndOfAnswer, conclude
+from app.core.answer_plan import AnswerPlan, EndOfAnswer, conclude, load_trace
 from app.core.conversation import ConversationTree
 from app.core.history import History
 from app.core.open_conversation import OpenConversation
@@ -30,9 +30,9 @@ from app.services.endpoint import Endpoint
 from app.services.engine_process import EngineProcess
 from app.settings import WindowState
 from engine.artifacts import Understood
-from engine.trace import RoutingTrace
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from engine.trace import RoutingTrace
 
 NEW_CONVERSATION = -1
 _NEW_DRAFT = "draft-of-new-conversation.json"
@@ -135,7 +135,7 @@ class ChatSession(QObject):
         return run.stream if run else None
 
     @property
-    def trace(self) -> RoutingTrace | None:
+    def trace(self) -> "RoutingTrace | None":
         """The routing of the answer being written or written last in the shown conversation."""
         run = self._current()
         return run.trace if run else self._trace
@@ -168,19 +168,13 @@ class ChatSession(QObject):
         text = sum(self._estimate.count(turn.text) for turn in turns_of(self.tree.path()) if turn.role == "user")
         return text + sum(self._estimate.count(content) for content in files.values())
 
-    def load_trace(self, message_id: int) -> RoutingTrace | None:
+    def load_trace(self, message_id: int) -> "RoutingTrace | None":
         """The stored routing of an answer; None when there is none or it cannot be read."""
         run = self._current()
         if run is not None and run.message_id == message_id:
             return run.trace
         name = self.tree.get(message_id).trace_file
-        if not name:
-            return None
-        try:
-            return RoutingTrace.load(self._paths.traces / name)
-        except (OSError, ValueError) as error:
-            logger.warning("The routing of answer %d cannot be read: %s", message_id, error)
-            return None
+        return load_trace(self._paths.traces / name) if name else None
 
     # --- opening
 
@@ -365,7 +359,7 @@ class ChatSession(QObject):
         self.message_added.emit(answer)
         self._run(opened, answer, sampling, None)
 
-    def _run(self, opened: OpenConversation, answer: Message, sampling: Sampling, trace: RoutingTrace | None) -> None:
+    def _run(self, opened: OpenConversation, answer: Message, sampling: Sampling, trace: "RoutingTrace | None") -> None:
         plan = AnswerPlan(
             opened=opened,
             answer=answer,

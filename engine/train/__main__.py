@@ -14,24 +14,16 @@ from threading import Event
 
 import torch
 
+from engine.train.card import card
 from engine.train.corpus import Corpus, Sample
 from engine.train.data import Document, encode_sample
 from engine.train.evaluate import evaluate
 from engine.train.export import export_model
-from engine.train.loop import Draw, Trainer, run
+from engine.train.loop import Draw, Position, Trainer, read_position, run
 from engine.train.plan import NANO_CONFIG, Plan, default_folder, mixture
 from engine.train.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 TOKENIZER_SAMPLES = 3000
-CARD = """---
-license: apache-2.0
----
-# Expertarium Nano v0
-
-An 18M-parameter mixture-of-experts model (4M active per token) in the architecture of DeepSeek-V3 and Kimi K2,
-trained from scratch with MuonClip on programs this project generates. It writes the kinds of program in
-resources/corpus and little else.
-"""
 NANO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "nano"
 
 
@@ -88,6 +80,27 @@ def train(plan: Plan) -> None:
     run(trainer, make_draw(plan), stop.is_set)
 
 
+def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
+    """Write the model folder of the newest training state, or of fresh weights."""
+    position = Position() if fresh else read_position(plan.checkpoint)
+    kinds = sorted(plan.kinds or Corpus(plan.seed, "train").kinds)
+    facts = {"steps": position.step, "tokens": position.tokens, "minutes": round(position.seconds / 60, 1),
+             "device": "a GPU" if torch.cuda.is_available() else "one CPU thread", "kinds": kinds}
+    export_model(None if fresh else plan.checkpoint, NANO_CONFIG, plan.tokenizer, folder)
+    (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    (folder / "README.md").write_text(card(facts, None), "utf-8")
+
+
+def measure(plan: Plan, folder: Path, count: int) -> None:
+    """Evaluate a model folder, print the report, keep it beside the weights and put its figures into the card."""
+    facts = json.loads((folder / "training.json").read_text("utf-8"))
+    report = evaluate(folder, facts["kinds"], count, plan.seed)
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    shown = {name: part for name, part in report.items() if name != "wrong"}
+    (folder / "evaluation.json").write_text(json.dumps(shown, indent=2) + "\n", "utf-8")
+    (folder / "README.md").write_text(card(facts, report), "utf-8")
+
+
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
@@ -113,13 +126,12 @@ def main(arguments: list[str] | None = None) -> None:
     plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens,
                 edits_from=args.edits_from, kinds=tuple(args.kinds))
     plan.folder.mkdir(parents=True, exist_ok=True)
-    state = None if args.random else plan.checkpoint
     stages: dict[str, Callable[[], object]] = {
         "tokenizer": lambda: make_tokenizer(plan),
         "data": lambda: describe_data(plan, args.count),
         "train": lambda: train(plan),
-        "export": lambda: export_model(state, NANO_CONFIG, plan.tokenizer, args.out, CARD),
-        "evaluate": lambda: sys.stdout.write(json.dumps(evaluate(args.out, args.count), indent=1) + "\n"),
+        "export": lambda: export(plan, args.out, fresh=args.random),
+        "evaluate": lambda: measure(plan, args.out, args.count),
     }
     for stage in stages if args.stage == "all" else (args.stage,):
         stages[stage]()

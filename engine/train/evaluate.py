@@ -77,15 +77,19 @@ class Writer:
         return float(losses[document.prompt_tokens - 1:].mean())
 
 
-def evaluate(folder: Path, count: int, seed: int = 0) -> dict[str, Any]:
-    """Everything below over `count` held-out samples of each type (understanding over three times as many)."""
+def evaluate(folder: Path, kinds: Sequence[str], count: int, seed: int) -> dict[str, Any]:
+    """Everything below over `count` held-out samples of each type (understanding over three times as many).
+
+    Talk held before a program may show kinds that are not in `kinds`.
+    """
     writer, corpus, rng = Writer.load(folder), Corpus(seed, "held_out"), random.Random(seed)  # noqa: S311
-    report: dict[str, Any] = {"understanding": _understanding(writer, corpus, rng, 3 * count)}
+    report: dict[str, Any] = {"understanding": _understanding(writer, [
+        corpus.sample_of("understood", rng, rng.choice(kinds)) for _ in range(3 * count)])}
     examples: list[dict[str, str]] = report["understanding"].pop("wrong")
     for sample_type in SAMPLE_TYPES:
         if sample_type == "understood":
             continue
-        samples = [corpus.sample_of(sample_type, rng) for _ in range(count)]
+        samples = [corpus.sample_of(sample_type, rng, rng.choice(kinds)) for _ in range(count)]
         texts = writer.answers(samples, lambda _text: False)
         judge = _judge_program if sample_type in {"create", "edit", "switch", "fix"} else _judge_talk
         report[sample_type], wrong = judge(samples, texts)
@@ -95,12 +99,11 @@ def evaluate(folder: Path, count: int, seed: int = 0) -> dict[str, Any]:
     return report
 
 
-def _understanding(writer: Writer, corpus: Corpus, rng: random.Random, count: int) -> dict[str, Any]:
+def _understanding(writer: Writer, samples: Sequence[Sample]) -> dict[str, Any]:
     """Share of right kinds, of asked settings stated, and of first lines exactly right."""
-    samples = [corpus.sample_of("understood", rng) for _ in range(count)]
     texts = writer.answers(samples, lambda tail: "-->" in tail)
     kinds = asked = stated = exact = 0
-    wrong = []
+    count, wrong = len(samples), []
     for sample, text in zip(samples, texts, strict=True):
         _, _, program = text.partition("```html index.html\n")
         got, wanted = understood(program), understood(sample.program)

@@ -1,4 +1,4 @@
-"""From training masters to a model folder in K2's format: block FP8 safetensors, config, tokenizer, defaults, card.
+"""From training masters to a model folder in K2's format: block FP8 safetensors, config, tokenizer, defaults.
 
 Reads a training state, which may be of a run that is still going on. What the folder's weights decode to is what
 was shipped; evaluation runs that and never the masters.
@@ -38,7 +38,7 @@ def checkpoint_tensors(shape: Shape, masters: Mapping[str, Tensor], biases_LE: T
     return tensors
 
 
-def export_model(state: Path | None, config: Mapping[str, Any], tokenizer: Path, folder: Path, card: str) -> None:
+def export_model(state: Path | None, config: Mapping[str, Any], tokenizer: Path, folder: Path) -> None:
     """Write a model folder from a training state; with None, from fresh weights (for trying programs out)."""
     shape = Shape.from_config(dict(config))
     masters = initial_masters(shape, 0)
@@ -51,7 +51,6 @@ def export_model(state: Path | None, config: Mapping[str, Any], tokenizer: Path,
     _write_json(folder / "generation_config.json", GENERATION_DEFAULTS)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copyfile(tokenizer / name, folder / name)
-    (folder / "README.md").write_text(card, "utf-8")
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -130,6 +130,14 @@ class Trainer:
         self._refresh()
 
 
+def read_position(path: Path) -> Position:
+    """How far a saved state has come."""
+    with safe_open(path, framework="pt") as file:
+        meta = json.loads(file.metadata()["position"])
+    meta.pop("optimizer_steps")
+    return Position(**meta)
+
+
 def _by_type(documents: list[Document]) -> Counter[str]:
     """Documents per sample type."""
     return Counter(document.type for document in documents)

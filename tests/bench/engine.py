@@ -92,9 +92,9 @@ def measure_engine() -> dict[str, float]:
         for run in range(RUNS):
             for number, mode in enumerate(speeds):
                 first, timings = one_answer(engine, routing=mode, seed=10 * run + number + 1)
-                speeds[mode].append(timings["decode_tokens_per_second"])
+                speeds[mode].append(timings["decode_tokens_per_s"])
                 firsts.append(first)
-                prefills.append(timings["prefill_tokens_per_second"])
+                prefills.append(timings["prefill_tokens_per_s"])
         medians = {mode: statistics.median(values) for mode, values in speeds.items()}
         return {
             "engine ready, s": engine.ready_s,

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,6 @@ from PySide6.QtCore import QEventLoop, QTimer
 
 from app.bootstrap import Options, build_window, make_application
 from app.core.history import History
-from app.core.sampling import Sampling
 from app.paths import data_paths
 from app.shell.main_window import MainWindow
 
@@ -83,7 +83,7 @@ def measure(window: MainWindow, long_chat: int) -> dict[str, float]:
     window.panel.show_pane("experts")
     finished: list[object] = []
     pane.session.answer_finished.connect(finished.append)
-    pane.session.sampling = Sampling(temperature=0.0)
+    pane.session.sampling = replace(pane.session.sampling, temperature=0.0)
     pane.ask(PROMPT)
     wait_until(lambda: window.right.isVisible())
     probe = StallProbe()

@@ -134,7 +134,7 @@ def test_the_exported_folder_runs_in_the_engine_as_trained(tmp_path: Path) -> No
     """The training network with the weights as rounded to FP8 and the engine with the folder give the same logits."""
     save_tokenizer(train_tokenizer(["a snowy mountain scene, with trees and stars"] * 50, 280), tmp_path / "t", 512)
     config = {**NANO_CONFIG, "num_hidden_layers": 2, "vocab_size": 280, "n_routed_experts": 8}
-    export_model(None, config, tmp_path / "t", tmp_path / "m", "card")
+    export_model(None, config, tmp_path / "t", tmp_path / "m")
     loaded = load_model(tmp_path / "m", device=torch.device("cpu"), dtype=torch.float32).model
     shape = Shape.from_config(config)
     masters = initial_masters(shape, 0)
