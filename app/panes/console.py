@@ -72,7 +72,8 @@ class ConsolePane(QWidget):
         client = self._manager.client()
         client.hb_channel.time_to_dead = HEARTBEAT_S  # type: ignore[assignment, unused-ignore]
         client.start_channels()
-        self._console = RichJupyterWidget(self)
+        # A size in points: left out, the console would take the window font's, which is in pixels.
+        self._console = RichJupyterWidget(self, font_size=max(1, round(self._code_points())))
         self._console.banner = ""
         self._console.kernel_manager = self._manager
         self._console.kernel_client = client
@@ -164,6 +165,9 @@ class ConsolePane(QWidget):
             self._prepare()
             self.kernel_started.emit()
 
+    def _code_points(self) -> float:
+        return self._theme.mono().pixelSize() * 72 / self.logicalDpiY()
+
     @Slot()
     def _apply_theme(self) -> None:
         if self._console is None:
@@ -172,7 +176,7 @@ class ConsolePane(QWidget):
         self._console.set_default_style("linux" if self._theme.is_dark else "lightbg")
         self._console.syntax_style = "monokai" if self._theme.is_dark else "default"
         font = self._theme.mono()
-        font.setPointSizeF(font.pixelSize() * 72 / self.logicalDpiY())  # the console counts in points
+        font.setPointSizeF(self._code_points())
         self._console.font = font
         self._console.style_sheet += (
             f"QPlainTextEdit, QTextEdit {{ background-color: {color('code').name()};"

@@ -37,6 +37,7 @@ class InspectorPane(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._trace: RoutingTrace | None = None
+        self._shown: list[int] = []
         self._refresh = QTimer(self)
         self._refresh.setSingleShot(True)
         self._refresh.setInterval(REFRESH_MS)
@@ -51,6 +52,7 @@ class InspectorPane(QWidget):
     def set_trace(self, trace: RoutingTrace | None) -> None:
         """Show another trace, or none. The selection is dropped."""
         self._trace = trace
+        self._shown = []  # indices of the old trace: emptying the strip tells of a selection that is gone
         self.strip.set_tokens([])
         self._fill_layers()
         self._show_trace()
@@ -83,7 +85,7 @@ class InspectorPane(QWidget):
         for widget, stretch in ((self._strip_column(), 30), (self._heat_column(), 42), (self._detail_column(), 28)):
             splitter.addWidget(widget)
             splitter.setStretchFactor(splitter.count() - 1, stretch)
-        splitter.setSizes([330, 320, 350])
+        splitter.setSizes([430, 500, 430])
         splitter.setHandleWidth(1)
         empty = QLabel(EMPTY_TEXT, self)
         empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -165,7 +167,7 @@ class InspectorPane(QWidget):
         shown = trace is not None and len(trace.tokens) > 0
         self._pages.setCurrentIndex(1 if shown else 0)
         if trace is None or not shown:
-            self._shown: list[int] = []
+            self._shown = []
             return
         self._fill_layers()
         phases = {ANSWER: ("decode",), PROMPT: ("prefill",), ALL: ("prefill", "decode")}[self._phase.currentText()]

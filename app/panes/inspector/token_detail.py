@@ -45,6 +45,7 @@ class TokenDetail(QWidget):
         self._model.set_rows(rows)
         self._table.setVisible(bool(rows))
         header_px = self._table.horizontalHeader().sizeHint().height()
+        header_px += self._table.horizontalScrollBar().sizeHint().height()
         self._table.setMaximumHeight(header_px + ROW_HEIGHT_PX * len(rows) + 4)
         self._note.setText(note)
 

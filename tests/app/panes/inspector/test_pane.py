@@ -114,3 +114,16 @@ def test_choosing_an_expert_s_cell_underlines_its_tokens(
 def test_without_a_trace_it_says_what_to_do(pane: InspectorPane) -> None:
     pane.set_trace(None)
     assert not pane.strip.isVisible()
+
+
+def test_another_trace_takes_over_while_a_token_is_selected(
+    qtbot: QtBot, pane: InspectorPane, trace: RoutingTrace
+) -> None:
+    pane.set_trace(trace)
+    click_token(qtbot, pane, 4)
+    shorter = RoutingTrace(num_experts=EXPERTS)
+    grow(shorter, ["a", "b"], "decode", expert=1)
+    with qtbot.waitSignal(pane.tokens_selected) as selected:
+        pane.set_trace(shorter)
+    assert selected.args == [-1, -1]
+    assert pane.trace() is shorter
