@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NARROW_PX = 1100
 DEFAULT_SIZE = QSize(1600, 1000)
+PANEL_PX = 300
 _LAYOUT = "layout.json"
 _LAYOUT_DELAY_MS = 800
 
@@ -59,7 +60,8 @@ class MainWindow(QMainWindow):
         self._sidebar_wanted = True
         self._is_narrow = False
         self._mode_when_wide = ""
-        self._has_project = False
+        self._opens_panel = False
+        self._panel_px = PANEL_PX
         self._layout_timer = QTimer(self, singleShot=True, interval=_LAYOUT_DELAY_MS)
         self._layout_timer.timeout.connect(self.store_layout)
         self._build()
@@ -106,6 +108,8 @@ class MainWindow(QMainWindow):
         primer = QQuickWidget(body)
         primer.setFixedSize(1, 1)
         primer.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        primer.setClearColor(self.parts.theme.color("panel"))
+        primer.lower()
         self.right.hide()
         self._set_default_sizes()
 
@@ -144,13 +148,13 @@ class MainWindow(QMainWindow):
         self.problems.fix_requested.connect(self.links.ask_for_fix)
         self.parts.problems.count_changed.connect(self._problems_counted)
         self.right.mode_changed.connect(self._layout_timer.start)
-        self.panel.fold_changed.connect(self._layout_timer.start)
+        self.panel.fold_changed.connect(self._panel_folded)
         self.panel.pane_shown.connect(self._layout_timer.start)
 
     def _set_default_sizes(self) -> None:
         self.outer.setSizes([SIDEBAR_PX, 1364])
         self.top.setSizes([484, 880])
-        self.middle.setSizes([634, 300])
+        self.middle.setSizes([934 - self.panel.minimumHeight(), self.panel.minimumHeight()])
 
     # --- panes
 
@@ -201,14 +205,22 @@ class MainWindow(QMainWindow):
 
     @Slot(bool)
     def _project_shown(self, shown: bool) -> None:
-        self._has_project = shown
         if shown and self.right.isHidden():
             width = max(self.top.width(), 600)
             chat_px = min(max(360, round(width * 0.355)), 560) * len(self.chats.panes())
             self.right.show()
             self.top.setSizes([chat_px, max(width - chat_px, 300)])
         self.right.setVisible(shown)
+        if shown and self._opens_panel:
+            self._open_panel()
         self._show_console_folder()
+
+    def _open_panel(self) -> None:
+        """The first answer of a fresh start brings the experts along; before, there is nothing to see of them."""
+        self._opens_panel = False
+        if self.panel.is_folded:
+            self._panel_px = min(max(self.middle.height() * 3 // 10, 180), 300)
+            self.panel.show_pane("experts")
 
     @Slot(int)
     def _problems_counted(self, count: int) -> None:
@@ -231,6 +243,16 @@ class MainWindow(QMainWindow):
             self.panel.show_pane("experts")
         else:
             self.panel.set_folded(folded=not self.panel.is_folded)
+
+    @Slot()
+    def _panel_folded(self) -> None:
+        """Give the room of a folded panel to what is above, and back."""
+        height = sum(self.middle.sizes())
+        if self.panel.is_folded:
+            self._panel_px = max(self.middle.sizes()[1], 150)
+        panel_px = self.panel.minimumHeight() if self.panel.is_folded else self._panel_px
+        self.middle.setSizes([height - panel_px, panel_px])
+        self._layout_timer.start()
 
     def _fold(self) -> None:
         narrow = self.width() < NARROW_PX
@@ -259,6 +281,7 @@ class MainWindow(QMainWindow):
             "sidebar": self._sidebar_wanted,
             "panel": self.panel.current,
             "panel_folded": self.panel.is_folded,
+            "panel_px": self._panel_px if self.panel.is_folded else self.middle.sizes()[1],
             "conversations": [conversation.id if conversation else NEW_CONVERSATION for conversation in conversations],
         }
         try:
@@ -268,6 +291,8 @@ class MainWindow(QMainWindow):
 
     def _restore(self) -> None:
         layout = self.parts.window_state.load_json(_LAYOUT, {})
+        self._opens_panel = not layout
+        self._panel_px = int(layout.get("panel_px", PANEL_PX))
         self.resize(DEFAULT_SIZE)
         if layout.get("geometry"):
             self.restoreGeometry(_bytes(layout["geometry"]))
@@ -281,7 +306,7 @@ class MainWindow(QMainWindow):
         if layout.get("panel") and not layout.get("panel_folded"):
             self._panel_wanted = str(layout["panel"])
         else:
-            self._panel_wanted = "" if layout else "experts"
+            self._panel_wanted = ""
 
     def _restore_conversations(self, ids: list[int]) -> None:
         known = {conversation.id for conversation in self.parts.history.conversations()}

@@ -6,9 +6,9 @@ does is passed on.
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.model_names import model_name
 from app.core.problem import ProblemText
@@ -24,7 +24,7 @@ from app.panes.chat.transcript import MAX_WIDTH_PX, Transcript
 from app.panes.chat.welcome import Welcome
 from app.services.chat_session import ChatSession
 from app.services.engine_process import EngineState
-from app.theme.metrics import GAP_L
+from app.theme.metrics import GAP_L, GAP_XS
 from app.theme.theme import Theme
 from engine.artifacts import Understood
 
@@ -142,10 +142,16 @@ class ChatPane(QWidget):
     def _build(self) -> None:
         self.setProperty("surface", "background")
         self._pages = QStackedWidget()
-        self._pages.addWidget(self.welcome)
+        self._welcome_page = QScrollArea()  # a small pane scrolls it instead of pushing the others away
+        self._welcome_page.setWidgetResizable(True)
+        self._welcome_page.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._welcome_page.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.welcome.setProperty("surface", "clear")
+        self._welcome_page.setWidget(self.welcome)
+        self._pages.addWidget(self._welcome_page)
         self._pages.addWidget(self.transcript)
         foot = QHBoxLayout()
-        foot.setContentsMargins(GAP_L, 0, GAP_L, GAP_L)
+        foot.setContentsMargins(GAP_L, GAP_XS, GAP_L, GAP_L)
         inner = QVBoxLayout()
         inner.setSpacing(8)
         inner.addWidget(self.problem_bar)
@@ -201,7 +207,7 @@ class ChatPane(QWidget):
         writing = self._answers.get(self.session.writing_id or -1)
         if stream is not None and writing is not None:
             writing.grow(StreamUpdate(closed=tuple(stream.blocks), open=None))
-        self._pages.setCurrentWidget(self.transcript if path else self.welcome)
+        self._pages.setCurrentWidget(self.transcript if path else self._welcome_page)
         self._show_context()
 
     def _make_view(self, message: Message) -> QWidget:
