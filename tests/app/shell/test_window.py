@@ -140,6 +140,22 @@ def test_nothing_sticks_out_of_a_small_window(qtbot: QtBot, program: Program):
     assert window.chats.width() >= 300
 
 
+def test_the_first_answer_brings_the_experts_and_folding_gives_the_room_back(qtbot: QtBot, program: Program):
+    window = program.open()
+    assert window.panel.is_folded
+    assert window.panel.height() <= 40
+    ask(qtbot, window, "a page")
+    assert not window.panel.is_folded
+    assert window.panel.current == "experts"
+    qtbot.waitUntil(lambda: window.panel.height() >= 180, timeout=WAIT_MS)
+    open_px = window.panel.height()
+    qtbot.mouseClick(window.panel.fold_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: window.panel.height() <= 40, timeout=WAIT_MS)
+    assert window.middle.sizes()[1] <= 40
+    qtbot.mouseClick(window.panel.fold_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: abs(window.panel.height() - open_px) <= 2, timeout=WAIT_MS)
+
+
 def test_rename_search_delete_and_undo(qtbot: QtBot, program: Program):
     window = program.open()
     ask(qtbot, window, "a page about whales")
