@@ -4,14 +4,16 @@ Phases: flags and address schemes (before the application object), theme, data f
 services and models, window, and only then, with the window on screen, the engine and the panes that can wait.
 """
 
+import logging
 import os
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QProcess, Qt, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication, QMessageBox
 
@@ -24,7 +26,7 @@ from app.core.web_libraries import WebLibraries
 from app.log import set_up_logging
 from app.models.chats import ConversationsModel
 from app.models.files import ProjectFilesModel
-from app.models.problems import ProblemsModel
+from app.models.problems import ProblemEntry, ProblemsModel
 from app.panes.editor.pane import EditorPane
 from app.panes.preview.pane import PreviewPane
 from app.paths import DataPaths, data_paths
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from app.panes.console import ConsolePane
     from app.panes.inspector.pane import InspectorPane
 
+logger = logging.getLogger(__name__)
 EXIT_REFUSED = 3
 _TICK_MS = 250
 
@@ -64,8 +67,9 @@ class Options:
 
 def run(options: Options) -> int:
     """Run the program; return its exit code."""
-    application = make_application()
     paths = data_paths(options.basedir)
+    settings = Settings(paths.settings)
+    application = make_application(force_webgl=settings.flag("software_webgl"))
     lock = InstanceLock(paths.lock)
     try:
         paths.create()
@@ -74,6 +78,7 @@ def run(options: Options) -> int:
     except Problem as problem:
         return _refuse(problem, ask=options.screenshot is None)
     set_up_logging(paths.log)
+    sys.excepthook = _log_exception
     window = build_window(application, paths, history, options)
     job = _start_job(window, options)
     window.show()
@@ -81,12 +86,17 @@ def run(options: Options) -> int:
     code = application.exec()
     history.close()
     lock.release()
+    if window.wants_restart:
+        QProcess.startDetached(sys.executable, ["-m", "app", *sys.argv[1:]])
     return job.exit_code if job is not None else code
 
 
-def make_application() -> QApplication:
-    """The application object, with everything Qt wants to know before it exists."""
-    apply_web_flags(os.environ)
+def make_application(*, force_webgl: bool = False) -> QApplication:
+    """The application object, with everything Qt wants to know before it exists.
+
+    `force_webgl` is the person's choice to draw WebGL in software where there is no graphics card.
+    """
+    apply_web_flags(os.environ, force_webgl=force_webgl)
     register_schemes()
     QCoreApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
     QCoreApplication.setApplicationName("expertarium")
@@ -126,6 +136,8 @@ def build_window(
         make_console=panes.console,
     )  # fmt: skip
     window = MainWindow(parts)
+    for text in settings.problems:
+        parts.problems.add(ProblemEntry(severity="warning", source="program", text=text))
     if options.size is not None:
         window.resize(*options.size)
     return window
@@ -199,6 +211,11 @@ def _quit_on_signals(application: QApplication, window: MainWindow) -> None:
     tick = QTimer(application, interval=_TICK_MS)
     tick.timeout.connect(_nothing)
     tick.start()
+
+
+def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An error in a slot must not vanish: it goes to the log, which diagnostics quote, and to stderr."""
+    logger.critical("Unhandled error", exc_info=(kind, error, trace))
 
 
 def _nothing() -> None:

@@ -90,6 +90,14 @@ class ChatArea(QSplitter):
         """Every pane from the left."""
         return [frame.pane for frame in self._frames]
 
+    def pane_of(self, conversation_id: int) -> ChatPane | None:
+        """The pane that shows a conversation: two would write over each other's project."""
+        for pane in self.panes():
+            conversation = pane.session.conversation
+            if conversation is not None and conversation.id == conversation_id:
+                return pane
+        return None
+
     @Slot()
     def add_pane(self) -> ChatPane:
         """Open one more pane with a session of its own, and make it active."""

@@ -57,6 +57,7 @@ class MainWindow(QMainWindow):
             snapshots=parts.snapshots, parent=self,
         )  # fmt: skip
         self.console: ConsolePane | None = None
+        self.wants_restart = False
         self._sidebar_wanted = True
         self._is_narrow = False
         self._mode_when_wide = ""
@@ -147,6 +148,9 @@ class MainWindow(QMainWindow):
         self.problems.source_requested.connect(self.links.open_source)
         self.problems.fix_requested.connect(self.links.ask_for_fix)
         self.parts.problems.count_changed.connect(self._problems_counted)
+        self.preview.run_started.connect(self._page_run)
+        self.preview.screenshot_taken.connect(self._screenshot_taken)
+        self.preview.webgl_restart_requested.connect(self._restart_with_webgl)
         self.right.mode_changed.connect(self._layout_timer.start)
         self.panel.fold_changed.connect(self._panel_folded)
         self.panel.pane_shown.connect(self._layout_timer.start)
@@ -225,6 +229,21 @@ class MainWindow(QMainWindow):
     @Slot(int)
     def _problems_counted(self, count: int) -> None:
         self.panel.set_title("problems", f"Problems {count}" if count else "Problems")
+
+    @Slot()
+    def _page_run(self) -> None:
+        self.status.show_network(allowed=self.preview.runner.network_allowed)
+
+    @Slot(str)
+    def _screenshot_taken(self, path: str) -> None:
+        self.status.flash(f"Saved {path}")
+
+    @Slot()
+    def _restart_with_webgl(self) -> None:
+        """Start the program anew with WebGL drawn in software; everything open comes back."""
+        self.parts.settings.set("software_webgl", value=True)
+        self.wants_restart = True
+        self.close()
 
     # --- folding
 

@@ -77,7 +77,8 @@ class WindowCommands(QObject):
 
     @Slot(int, int)
     def _open_conversation(self, conversation_id: int, message_id: int) -> None:
-        pane = self._window.chats.active
+        pane = self._window.chats.pane_of(conversation_id) or self._window.chats.active
+        self._window.chats.set_active(pane)
         shown = pane.session.conversation
         if shown is None or shown.id != conversation_id:
             self.open_in(pane, conversation_id)

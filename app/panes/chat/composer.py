@@ -25,7 +25,6 @@ class ComposerText(QPlainTextEdit):
     def __init__(self) -> None:
         super().__init__()
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setPlaceholderText("Ask for a change, or something new")
         self.setAccessibleName("Message")
         self.setTabChangesFocus(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -91,6 +90,7 @@ class Composer(QWidget):
         super().__init__()
         self._theme = theme
         self._is_busy = False
+        self._is_first = True
         self.text = ComposerText()
         self.text.submitted.connect(self._submit)
         self.text.focus_moved.connect(self.update)
@@ -109,6 +109,7 @@ class Composer(QWidget):
         self._model_menu: QMenu | None = None
         self._build()
         theme.theme_changed.connect(self._repaint)
+        self._show_placeholder()
         self._text_changed()
 
     def _build(self) -> None:
@@ -146,8 +147,17 @@ class Composer(QWidget):
         self._is_busy = busy
         self.stop_button.setVisible(busy)
         self.send_button.setVisible(not busy)
-        self.text.setPlaceholderText("Write the next message" if busy else "Ask for a change, or something new")
+        self._show_placeholder()
         self._text_changed()
+
+    def set_first(self, *, first: bool) -> None:
+        """Whether the next request is the first of its conversation."""
+        self._is_first = first
+        self._show_placeholder()
+
+    def _show_placeholder(self) -> None:
+        text = "Ask for a scene, a game or a chart" if self._is_first else "Ask for a change, or something new"
+        self.text.setPlaceholderText("Write the next message" if self._is_busy else text)
 
     def set_model(self, name: str, menu: QMenu | None = None) -> None:
         """Name the model; `menu` opens from the name."""

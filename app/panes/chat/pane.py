@@ -123,9 +123,18 @@ class ChatPane(QWidget):
         tree = self.session.tree
         if message_id in tree and message_id not in [message.id for message in tree.path()]:
             self.session.show_sibling(message_id)
+        view = self._view_of(message_id)
+        while view is None and self.transcript.has_earlier:
+            self.transcript.show_earlier()
+            view = self._view_of(message_id)
+        if view is not None:
+            self.transcript.scroll_to(view)
+
+    def _view_of(self, message_id: int) -> QWidget | None:
         for view in self.transcript.views():
             if isinstance(view, MessageView) and view.message.id == message_id:
-                self.transcript.scroll_to(view)
+                return view
+        return None
 
     @Slot()
     def store_draft(self) -> None:
@@ -207,6 +216,7 @@ class ChatPane(QWidget):
         writing = self._answers.get(self.session.writing_id or -1)
         if stream is not None and writing is not None:
             writing.grow(StreamUpdate(closed=tuple(stream.blocks), open=None))
+        self.composer.set_first(first=not path)
         self._pages.setCurrentWidget(self.transcript if path else self._welcome_page)
         self._show_context()
 
@@ -244,6 +254,7 @@ class ChatPane(QWidget):
             return
         self.transcript.append(self._make_view(message))
         self._pages.setCurrentWidget(self.transcript)
+        self.composer.set_first(first=False)
 
     @Slot(int, object)
     def _answer_grew(self, message_id: int, update: StreamUpdate) -> None:

@@ -86,6 +86,11 @@ class Transcript(QScrollArea):
         """The live messages in order."""
         return list(self._views)
 
+    @property
+    def has_earlier(self) -> bool:
+        """Whether messages before the live ones exist."""
+        return bool(self._earlier)
+
     @Slot()
     def show_earlier(self) -> None:
         """Make the next LIVE_MESSAGES earlier messages; what is on screen stays where it is."""

@@ -24,7 +24,7 @@ PROMPT_CARDS = (
     PromptCard("mountain", "Mountain scene", "A snowy mountain scene with pine trees and a frozen lake"),
     PromptCard("ball", "Bouncing balls", "Bouncing balls with trails"),
     PromptCard("chart", "Remote-work trends", "A chart of remote-work trends"),
-    PromptCard("experts", "Particle galaxy", "A particle galaxy with 4 arms"),
+    PromptCard("spark", "Particle galaxy", "A particle galaxy with 4 arms"),
 )
 
 
