@@ -5,7 +5,6 @@ Training goes on from its last checkpoint whenever it is started again.
 
 import argparse
 import json
-import random
 import signal
 import sys
 from collections.abc import Callable
@@ -20,30 +19,27 @@ from engine.train.data import Document, encode_sample
 from engine.train.evaluate import evaluate
 from engine.train.export import export_model
 from engine.train.loop import Draw, Position, Trainer, read_position, run
-from engine.train.plan import NANO_CONFIG, Plan, default_folder, mixture
+from engine.train.phrases import code_pieces
+from engine.train.plan import NANO_CONFIG, Plan, default_folder, stage
 from engine.train.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 TOKENIZER_SAMPLES = 3000
 NANO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "nano"
 
 
-def sample_at(corpus: Corpus, plan: Plan, index: int, progress: float) -> Sample:
-    """The sample at an index; which type it has follows the mixture at this point of training."""
-    rng = random.Random(f"{plan.seed}/{index}")  # noqa: S311
-    shares = mixture(plan, progress)
-    sample_type = rng.choices(list(shares), list(shares.values()))[0]
-    return corpus.sample_of(sample_type, rng, rng.choice(plan.kinds) if plan.kinds else None)
-
-
 def make_tokenizer(plan: Plan) -> None:
-    """Learn the merges from training samples of every kind, new programs and talk alike."""
-    corpus = Corpus(plan.seed, "train")
-    texts = []
-    for index in range(TOKENIZER_SAMPLES):
-        sample = sample_at(corpus, plan, index, 0.0)
-        texts += [message["content"] for message in sample.messages] + [sample.answer]
-    save_tokenizer(train_tokenizer(texts, NANO_CONFIG["vocab_size"]), plan.tokenizer,
+    """Learn words from training samples of every type, and phrases of code from the programs among them."""
+    corpus = Corpus(plan.seed, "train", kinds=plan.kinds)
+    samples = [corpus.sample(index) for index in range(TOKENIZER_SAMPLES)]
+    texts = [text for sample in samples for text in _said(sample)]
+    code = [piece for sample in samples if sample.type == "create" for piece in code_pieces(sample)]
+    save_tokenizer(train_tokenizer(texts, NANO_CONFIG["vocab_size"], code), plan.tokenizer,
                    NANO_CONFIG["max_position_embeddings"])
+
+
+def _said(sample: Sample) -> list[str]:
+    """A sample's texts, the program a change is asked of left out."""
+    return [message["content"].replace(sample.before, "") for message in sample.messages] + [sample.answer]
 
 
 def describe_data(plan: Plan, count: int) -> None:
@@ -60,10 +56,10 @@ def describe_data(plan: Plan, count: int) -> None:
 
 def make_draw(plan: Plan) -> Draw:
     """Training documents by index, encoded when they are asked for."""
-    corpus, tokenizer = Corpus(plan.seed, "train"), load_tokenizer(plan.tokenizer)
+    corpus, tokenizer = Corpus(plan.seed, "train", kinds=plan.kinds), load_tokenizer(plan.tokenizer)
 
     def draw(index: int, progress: float) -> Document:
-        return encode_sample(tokenizer, sample_at(corpus, plan, index, progress))
+        return encode_sample(tokenizer, corpus.sample(index, stage(plan, progress)))
 
     return draw
 
@@ -83,7 +79,7 @@ def train(plan: Plan) -> None:
 def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
     """Write the model folder of the newest training state, or of fresh weights."""
     position = Position() if fresh else read_position(plan.checkpoint)
-    kinds = sorted(plan.kinds or Corpus(plan.seed, "train").kinds)
+    kinds = sorted(Corpus(plan.seed, "train", kinds=plan.kinds).kinds)
     facts = {"steps": position.step, "tokens": position.tokens, "minutes": round(position.seconds / 60, 1),
              "device": "a GPU" if torch.cuda.is_available() else "one CPU thread", "kinds": kinds}
     export_model(None if fresh else plan.checkpoint, NANO_CONFIG, plan.tokenizer, folder)
@@ -133,8 +129,8 @@ def main(arguments: list[str] | None = None) -> None:
         "export": lambda: export(plan, args.out, fresh=args.random),
         "evaluate": lambda: measure(plan, args.out, args.count),
     }
-    for stage in stages if args.stage == "all" else (args.stage,):
-        stages[stage]()
+    for name in stages if args.stage == "all" else (args.stage,):
+        stages[name]()
 
 
 if __name__ == "__main__":

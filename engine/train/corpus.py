@@ -1,9 +1,9 @@
 """Samples to train and evaluate on, made from the data under resources/corpus.
 
-`Corpus(folder, seed, split).sample(index)` is a function of its arguments alone. Sample types, whose shares are
-in mixture.toml: `create` (a request, answered by a program), `understood` (the same, cut off after the program's
-first line: cheap practice in reading requests), `edit` (a change to a program, answered by an edit block),
-`switch` (a new program asked for while another is there), `fix` (a report of an error, answered by the mended
+`Corpus(seed, split).sample(index, stage)` is a function of its arguments alone. Sample types, whose shares in each
+stage of training are in mixture.toml: `create` (a request, answered by a program), `understood` (the same, cut off
+after the program's first line: cheap practice in reading requests), `edit` (a change to a program, answered by an edit
+block), `switch` (a new program asked for while another is there), `fix` (a report of an error, answered by the mended
 line), `chat` and `decline` (from chat.toml, outside.toml).
 
 The split: a wording (a prompt of a kind file, a frame of an edit, a line of chat.toml or outside.toml) and a
@@ -79,30 +79,39 @@ class _Talk:
 
 
 class Corpus:
-    """An endless, repeatable source of samples; `stage` names a table of mixture.toml."""
+    """An endless, repeatable source of samples.
 
-    def __init__(self, seed: int, split: Split, *, stage: str = "full", folder: Path = CORPUS_FOLDER) -> None:
-        self.kinds = load_kinds(folder)
+    `kinds` are the kinds of program; where none are named, those that mixture.toml gives a weight.
+    """
+
+    def __init__(self, seed: int, split: Split, *, kinds: Sequence[str] = (), folder: Path = CORPUS_FOLDER) -> None:
         mixture = tomllib.loads((folder / "mixture.toml").read_text("utf-8"))
-        if stage not in mixture["stages"]:
-            raise ValueError(f"mixture.toml has no stage {stage!r}; it has {', '.join(mixture['stages'])}.")
+        weights = {name: float(weight) for name, weight in mixture["kinds"].items()}
+        wanted = {name: weights.get(name, 1.0) or 1.0 for name in kinds}
+        loaded = load_kinds(folder)
+        missing = [name for name in kinds if name not in loaded]
+        if missing:
+            raise ValueError(f"There is no kind {', '.join(missing)}; there are {', '.join(loaded)}.")
+        self._kind_weights = {name: (wanted if kinds else weights).get(name, 0.0 if kinds else 1.0) for name in loaded}
+        self.kinds = {name: kind for name, kind in loaded.items() if self._kind_weights[name]}
         self._seed = seed
         self._split: Split = split
-        self._types = {name: float(share) for name, share in mixture["stages"][stage].items() if share}
-        self._kind_weights = [float(mixture["kinds"].get(name, 1.0)) for name in self.kinds]
+        self._stages: dict[str, dict[str, float]] = mixture["stages"]
         self._talks = {"chat": _load_talks(folder / "chat.toml"), "decline": _load_talks(folder / "outside.toml")}
 
-    def sample(self, index: int) -> Sample:
-        """The sample at `index`, always the same one."""
+    def sample(self, index: int, stage: str = "full") -> Sample:
+        """The sample at `index` of a stage, always the same one. Raises ValueError for a stage there is not."""
+        if stage not in self._stages:
+            raise ValueError(f"mixture.toml has no stage {stage!r}; it has {', '.join(self._stages)}.")
         rng = random.Random(f"{self._seed}/{self._split}/{index}")  # noqa: S311
-        chosen = rng.choices(list(self._types), list(self._types.values()))[0]
-        return self.sample_of(chosen, rng)
+        shares = self._stages[stage]
+        return self.sample_of(rng.choices(list(shares), list(shares.values()))[0], rng)
 
     def sample_of(self, sample_type: str, rng: random.Random, kind: str | None = None) -> Sample:
         """A sample of one type, and of one kind if that is given."""
         if sample_type in self._talks:
             return self._talk(sample_type, rng)
-        chosen = self.kinds[kind] if kind else rng.choices(list(self.kinds.values()), self._kind_weights)[0]
+        chosen = self.kinds[kind] if kind else self._any_kind(rng)
         if sample_type == "create":
             return self._create(chosen, rng, cut=False)
         if sample_type == "understood":
@@ -113,6 +122,10 @@ class Corpus:
             return self._fix(chosen, rng)
         assert sample_type == "switch", sample_type
         return self._switch(chosen, rng)
+
+    def _any_kind(self, rng: random.Random) -> Kind:
+        names = list(self.kinds)
+        return self.kinds[rng.choices(names, [self._kind_weights[name] for name in names])[0]]
 
     def _mine(self, wording: str) -> bool:
         return is_held_out(wording) == (self._split == "held_out")

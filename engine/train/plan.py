@@ -14,7 +14,7 @@ FLAT_SHARE = 0.3    # of the training time at the full rate, before it falls
 LAST_RATE = 0.03    # of the full rate, at the end
 
 NANO_CONFIG: dict[str, Any] = {
-    "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "vocab_size": 2048, "hidden_size": 256,
+    "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "vocab_size": 4096, "hidden_size": 256,
     "num_hidden_layers": 6, "first_k_dense_replace": 1, "intermediate_size": 512, "moe_intermediate_size": 128,
     "moe_layer_freq": 1, "n_routed_experts": 32, "num_experts_per_tok": 4, "n_shared_experts": 1,
     "num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 96, "kv_lora_rank": 64, "qk_nope_head_dim": 32,
@@ -82,8 +82,6 @@ def context_tokens(plan: Plan, progress: float) -> int:
     return 2048 if progress < plan.edits_from else 2560
 
 
-def mixture(plan: Plan, progress: float) -> dict[str, float]:
-    """Share of each sample type: programs and reading requests first, changes to programs later."""
-    if progress < plan.edits_from:
-        return {"create": 0.40, "understood": 0.45, "chat": 0.06, "decline": 0.09}
-    return {"create": 0.34, "understood": 0.30, "edit": 0.21, "switch": 0.02, "chat": 0.05, "decline": 0.08}
+def stage(plan: Plan, progress: float) -> str:
+    """Which table of resources/corpus/mixture.toml is drawn from: short documents first, changes to programs later."""
+    return "short" if progress < plan.edits_from else "full"

@@ -1,14 +1,20 @@
-"""Nano's tokenizer: byte-level BPE with Qwen2's split and K2's chat tokens, trained here and saved for transformers.
+"""Nano's tokenizer: byte-level BPE with K2's chat tokens, trained here and saved for transformers.
 
-Splits digits one by one. The special tokens and their ids are part of the model's format; `SPECIAL_TOKENS` is the
-one list.
+Words are learnt within words, phrases of code within lines (engine/train/phrases.py); digits stay single. No token
+holds a digit beside something else or goes on behind the end of a line, so it reads the same under llama.cpp's
+`superbpe` split, which keeps only numbers apart. The special tokens and their ids are part of the model's format;
+`SPECIAL_TOKENS` is the one list.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from engine.train.phrases import learn_phrases
 
 SPECIAL_TOKENS = (
     "<|pad|>", "<|bos|>", "<|im_end|>", "<|im_system|>", "<|im_user|>", "<|im_assistant|>", "<|im_middle|>",
@@ -16,9 +22,11 @@ SPECIAL_TOKENS = (
     "<|tool_call_end|>",
 )
 PAD_ID, BOS_ID, END_ID = 0, 1, 2
-SPLIT = (  # Qwen2's, under which llama.cpp knows it too
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+WORDS = (  # where tokens end while words are learnt: Qwen2's split, with line ends apart
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[\r\n]+|[^\S\r\n]+(?!\S)|\s+"
 )
+LINES = r"\p{N}|[^\r\n\p{N}]+[\r\n]*|[\r\n]+"  # where they end in the finished tokenizer
+PHRASE_SHARE = 0.5  # of the vocabulary, where there is code to learn phrases from
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'system' -%}<|im_system|>system<|im_middle|>"
@@ -30,26 +38,49 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Learn merges from texts; the result has exactly vocab_size entries.
+def train_tokenizer(texts: Iterable[str], vocab_size: int, code: Iterable[str] = ()) -> Tokenizer:
+    """Learn words from texts and, where pieces of lines of code are given, phrases from those.
 
-    Raises ValueError when the texts hold too little for that many.
+    The result has exactly vocab_size entries. Raises ValueError when there is too little to learn that many from.
     """
+    pieces = Counter(code)
     tokenizer = Tokenizer(models.BPE(byte_fallback=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = _split(WORDS)
     tokenizer.decoder = decoders.ByteLevel()
     specials = [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
+    words = round(vocab_size * (1 - PHRASE_SHARE)) if pieces else vocab_size
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=words, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False, min_frequency=2))
+    tokenizer.pre_tokenizer = _split(LINES)
+    if pieces:
+        tokenizer = _with_phrases(tokenizer, pieces, vocab_size)
     if tokenizer.get_vocab_size() != vocab_size:
         raise ValueError(
             f"The texts gave {tokenizer.get_vocab_size()} tokens, not {vocab_size}, because they hold too few "
             "different words. Give more or more varied samples, or ask for a smaller vocabulary.")
     return tokenizer
+
+
+def _split(pattern: str) -> pre_tokenizers.PreTokenizer:
+    """Cut text by a pattern, then write its bytes in the byte-level alphabet."""
+    return pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+
+
+def _with_phrases(tokenizer: Tokenizer, pieces: Counter[str], vocab_size: int) -> Tokenizer:
+    """The tokenizer grown to vocab_size by phrases of these pieces of code."""
+    encoded = [(encoding.ids, count) for encoding, count in zip(
+        tokenizer.encode_batch(list(pieces), add_special_tokens=False), pieces.values(), strict=True)]
+    known = tokenizer.get_vocab_size()
+    texts = [str(tokenizer.id_to_token(index)) for index in range(known)]
+    merges = learn_phrases(encoded, texts, vocab_size - known)
+    data: dict[str, Any] = json.loads(tokenizer.to_str())
+    data["model"]["vocab"] |= {text: known + index for index, text in enumerate(texts[known:])}
+    data["model"]["merges"] += [[texts[left], texts[right]] for left, right in merges]
+    return Tokenizer.from_str(json.dumps(data))
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_tokens: int) -> None:

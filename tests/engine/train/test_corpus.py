@@ -34,16 +34,24 @@ def test_samples_depend_on_seed_and_index_alone(train: Corpus) -> None:
 
 
 def test_the_mixture_decides_which_types_come() -> None:
-    full, short = Corpus(0, "train"), Corpus(0, "train", stage="short")
-    assert {full.sample(index).type for index in range(300)} == set(SAMPLE_TYPES)
-    assert {short.sample(index).type for index in range(300)} == {
+    corpus = Corpus(0, "train", kinds=("balls", "snake"))
+    assert {corpus.sample(index).type for index in range(300)} == set(SAMPLE_TYPES)
+    assert {corpus.sample(index, "short").type for index in range(300)} == {
         "create",
         "understood",
         "chat",
         "decline",
     }
     with pytest.raises(ValueError, match="has no stage 'long'; it has short, full"):
-        Corpus(0, "train", stage="long")
+        corpus.sample(0, "long")
+
+
+def test_a_corpus_keeps_to_the_kinds_named() -> None:
+    corpus = Corpus(0, "train", kinds=("balls", "snake"))
+    programs = [sample for sample in map(corpus.sample, range(60)) if sample.type == "create"]
+    assert {sample.kind for sample in programs} == {"balls", "snake"}
+    with pytest.raises(ValueError, match="no kind moon; there are balls"):
+        Corpus(0, "train", kinds=("moon",))
 
 
 def test_spans_lie_in_order_inside_the_answer(train: Corpus) -> None:
@@ -135,7 +143,7 @@ def test_an_understood_sample_is_the_beginning_of_a_created_program(train: Corpu
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_answers_applied_give_the_program(split) -> None:
-    corpus = Corpus(8, split)
+    corpus = Corpus(8, split, kinds=tuple(KINDS))
     rng = random.Random(8)
     for kind in KINDS:
         for sample_type in ("create", "edit", "edit", "edit", "edit", "switch"):

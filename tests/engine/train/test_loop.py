@@ -9,7 +9,7 @@ import torch
 
 from engine.train.data import Document, fill, pack
 from engine.train.loop import Trainer, run
-from engine.train.plan import NANO_CONFIG, Plan, mixture, rate_factor
+from engine.train.plan import NANO_CONFIG, Plan, rate_factor, stage
 
 CONFIG: dict[str, Any] = {
     **NANO_CONFIG, "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48,
@@ -100,6 +100,5 @@ def test_the_rate_warms_up_and_falls_with_time() -> None:
 
 def test_edits_come_when_the_plan_says() -> None:
     plan = Plan(folder=Path(), minutes=1, edits_from=0.5)
-    assert "edit" not in mixture(plan, 0.4)
-    assert mixture(plan, 0.6)["edit"] > 0.1
-    assert sum(mixture(plan, 0.6).values()) == pytest.approx(1.0)
+    assert stage(plan, 0.4) == "short"
+    assert stage(plan, 0.6) == "full"
