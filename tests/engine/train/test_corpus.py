@@ -18,18 +18,18 @@ KINDS = load_kinds(CORPUS_FOLDER)
 
 @pytest.fixture(scope="module")
 def train() -> Corpus:
-    return Corpus(3, "train")
+    return Corpus(3, "train", kinds=tuple(KINDS))
 
 
 @pytest.fixture(scope="module")
 def held_out() -> Corpus:
-    return Corpus(3, "held_out")
+    return Corpus(3, "held_out", kinds=tuple(KINDS))
 
 
 def test_samples_depend_on_seed_and_index_alone(train: Corpus) -> None:
-    again = Corpus(3, "train")
+    again = Corpus(3, "train", kinds=tuple(KINDS))
     assert [train.sample(index) for index in (7, 0, 39)] == [again.sample(index) for index in (7, 0, 39)]
-    other = Corpus(4, "train")
+    other = Corpus(4, "train", kinds=tuple(KINDS))
     assert [train.sample(index) for index in range(20)] != [other.sample(index) for index in range(20)]
 
 
