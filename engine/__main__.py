@@ -1,4 +1,4 @@
-"""Command line of the engine: serve, generate, trace. JSON goes to standard output, logs to standard error.
+"""Command line of the engine: serve, generate, trace, export. JSON goes to standard output, logs to standard error.
 
 Exit codes: 0 done, 1 failed with a message, 2 wrong usage, 130 interrupted.
 """
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     out = out or _claim_stdout()
     commands: dict[str, Callable[[argparse.Namespace, TextIO], None]] = {
-        "serve": _serve, "generate": _generate, "trace": _trace}
+        "serve": _serve, "generate": _generate, "trace": _trace, "export": _export}
     try:
         commands[options.command](options, out)
     except (OSError, ValueError) as error:
@@ -38,8 +38,9 @@ def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engine", description="Run mixture-of-experts models.")
     commands = parser.add_subparsers(dest="command", required=True)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--model", type=Path, default=MODEL_IN_THE_BOX, help="folder of a checkpoint (default: Nano)")
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--model", type=Path, default=MODEL_IN_THE_BOX, help="folder of a checkpoint (default: Nano)")
+    common = argparse.ArgumentParser(add_help=False, parents=[model])
     common.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
 
     serve = commands.add_parser("serve", parents=[common], help="serve the API on 127.0.0.1")
@@ -62,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     tokens.add_argument("--tokens", type=_token_ids, help="token numbers: 1,2,3")
     trace.add_argument("--out", type=Path, required=True, help=".moetrace file to write")
     trace.add_argument("--json", action="store_true", help="print top logits and experts")
+
+    export = commands.add_parser("export", parents=[model], help="write a model for llama.cpp")
+    export.add_argument("--gguf", type=Path, required=True, help=".gguf file to write")
+    export.add_argument("--type", choices=("f32", "f16", "bf16", "q8_0"),
+                        help="how weights are stored (default: f32, exact, for small models; bf16 for others)")
+    export.add_argument("--json", action="store_true", help="print what was written as JSON")
     return parser
 
 
@@ -150,6 +157,16 @@ def _trace(options: argparse.Namespace, out: TextIO) -> None:
         trace = result.trace
         experts = {str(layer): trace.ids[:, index].tolist() for index, layer in enumerate(trace.layers)}
         _print_json({"top_logits": result.top_logits, "experts": experts}, out)
+
+
+def _export(options: argparse.Namespace, out: TextIO) -> None:
+    from engine.weights.gguf import export_gguf
+
+    report = export_gguf(_check_model(options.model), options.gguf, file_type=options.type)
+    if options.json:
+        _print_json(asdict(report), out)
+    else:
+        out.write(f"{report.file}: {report.num_tensors} tensors, {report.num_bytes:,} bytes\n")
 
 
 if __name__ == "__main__":

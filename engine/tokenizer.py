@@ -177,7 +177,7 @@ def load_tokenizer(folder: Path) -> ChatTokenizer:
     names = {key: _token_string(config.get(key)) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
     special_tokens = {key: value for key, value in names.items() if value is not None}
     end_id = backend.token_to_id(special_tokens["eos_token"]) if "eos_token" in special_tokens else None
-    return ChatTokenizer(backend, template=_template_of(folder, config), special_tokens=special_tokens,
+    return ChatTokenizer(backend, template=read_chat_template(folder), special_tokens=special_tokens,
                          end_id=end_id)
 
 
@@ -200,11 +200,12 @@ def _load_backend(folder: Path) -> Tokenizer:
         raise ValueError(f"The tokenizer in {folder} can't be read ({error}). {_NEXT_STEP}") from error
 
 
-def _template_of(folder: Path, config: Mapping[str, Any]) -> str | None:
+def read_chat_template(folder: Path) -> str | None:
+    """Read a checkpoint's chat template from chat_template.jinja or tokenizer_config.json; None without one."""
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text("utf-8").removesuffix("\n")
-    found = config.get("chat_template")
+    found = _read_json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(found, list):  # several named templates
         named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
         found = named.get("default") or next(iter(named.values()), None)

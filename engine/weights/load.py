@@ -73,17 +73,17 @@ def load_module(
     progress: Progress | None = None,
 ) -> K2Model:
     """The module with the checkpoint's weights, without gradients. Errors as for `load_model`."""
-    block = _fp8_block(config_values)
+    block = fp8_block(config_values)
     _check_memory(config, device, dtype)
     model = empty_module(config, device=device, dtype=dtype)
     targets = list(slots(model))
     checkpoint.require(name for name, _ in targets)
-    report = progress or _ignore_progress
+    report = progress or ignore_progress
     step = max(1, len(targets) // 100)
     for number, (name, slot) in enumerate(targets):
         if number % step == 0:
             report(number / len(targets), f"Reading {name}")
-        slot.copy_(_read(checkpoint, name, tuple(slot.shape), block))
+        slot.copy_(read_weight(checkpoint, name, tuple(slot.shape), block))
     report(1.0, "Weights read")
     return model
 
@@ -104,7 +104,8 @@ def default_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" and small else torch.bfloat16
 
 
-def _read(checkpoint: Checkpoint, name: str, shape: tuple[int, ...], block: tuple[int, int]) -> Tensor:
+def read_weight(checkpoint: Checkpoint, name: str, shape: tuple[int, ...], block: tuple[int, int]) -> Tensor:
+    """One tensor of the checkpoint, FP8 blocks decoded to float32; ValueError when shape or numbers are wrong."""
     entry = checkpoint.entries[name]
     if entry.shape != shape:
         raise ValueError(
@@ -142,7 +143,8 @@ def _check_numbers(tensor: Tensor, name: str, file: Path) -> None:
         )
 
 
-def _fp8_block(config_values: dict[str, Any]) -> tuple[int, int]:
+def fp8_block(config_values: dict[str, Any]) -> tuple[int, int]:
+    """Rows and columns of a block that shares a scale; ValueError when the weights are quantised otherwise."""
     quantization = config_values.get("quantization_config") or {}
     method = quantization.get("quant_method")
     block = quantization.get("weight_block_size") or [BLOCK, BLOCK]
@@ -166,5 +168,6 @@ def _check_memory(config: ModelConfig, device: torch.device, dtype: torch.dtype)
         )
 
 
-def _ignore_progress(fraction: float, message: str) -> None:
+def ignore_progress(fraction: float, message: str) -> None:
+    """A progress that nobody follows."""
     del fraction, message
