@@ -18,11 +18,15 @@ PRELUDE = (
     "import matplotlib.pyplot as plt\n"
 )
 HEARTBEAT_S = 30.0  # a kernel that starts on a busy machine is slow, not dead
+ASK_AGAIN_MS = 500
 START_TEXT = "A Python console with NumPy, pandas and matplotlib; figures show inline."
 
 
 class ConsolePane(QWidget):
     """Starts its kernel when first needed, in the project's folder.
+
+    A kernel is ready when it has answered on both channels: the one for requests, and the one it publishes output on,
+    which connects in its own time and loses what is sent before. So it is asked again until both have spoken.
 
     Signals:
         kernel_started: the kernel answers.
@@ -37,6 +41,9 @@ class ConsolePane(QWidget):
         self._manager: QtKernelManager | None = None
         self._waiting: list[str] = []
         self._ready = False
+        self._heard: set[str] = set()
+        self._asking = QTimer(self, interval=ASK_AGAIN_MS)
+        self._asking.timeout.connect(self._ask)
         self._console: RichJupyterWidget | None = None
         self._sockets: tempfile.TemporaryDirectory[str] | None = None
         self._state = QLabel(START_TEXT, self)
@@ -79,20 +86,24 @@ class ConsolePane(QWidget):
         self._console.kernel_client = client
         self._pages.addWidget(self._console)
         self._apply_theme()
-        client.iopub_channel.message_received.connect(self._message_received)
-        client.kernel_info()
-        self._pages.setCurrentWidget(self._console)
+        client.shell_channel.message_received.connect(self._replied)
+        client.iopub_channel.message_received.connect(self._published)
+        self._asking.start()
 
     def stop(self) -> None:
         """End the kernel; its process goes with it."""
         if self._manager is None or self._console is None:
             return
+        self._forget_answers()
+        self._asking.stop()
         self._console.kernel_client.stop_channels()
         self._manager.shutdown_kernel(now=True)
         self._manager = None
+        self._pages.removeWidget(self._console)
+        self._console.deleteLater()
+        self._console = None
         if self._sockets is not None:
             self._sockets.cleanup()
-        self._ready = False
 
     @Slot()
     def interrupt(self) -> None:
@@ -104,9 +115,10 @@ class ConsolePane(QWidget):
     def restart(self) -> None:
         """Start the kernel afresh: every name is forgotten."""
         if self._manager is not None and self._console is not None:
+            self._forget_answers()
             self._manager.restart_kernel(now=True)
             self._console.reset(clear=True)
-            QTimer.singleShot(0, self, self._prepare)
+            self._asking.start()
 
     def _transport(self) -> dict[str, str]:
         """Sockets in a folder only we can read, where the system has them: nobody else can listen in."""
@@ -158,12 +170,46 @@ class ConsolePane(QWidget):
         for code in waiting:
             self._console.execute(code)
 
+    @Slot()
+    def _ask(self) -> None:
+        """Ask the kernel for a sign of life, or say that it has none to give."""
+        if self._manager is None or self._console is None:
+            return
+        if self._manager.is_alive():
+            self._console.kernel_client.kernel_info()
+            return
+        self.stop()
+        self._waiting.clear()
+        self._state.setText(
+            "Python ended before it answered: most likely a package of the console is missing.\n"
+            "Install the program's requirements again (make setup), then start the console."
+        )
+        self._pages.setCurrentIndex(0)
+
     @Slot(dict)
-    def _message_received(self, message: dict[str, object]) -> None:
-        if not self._ready and message.get("msg_type") == "status":
+    def _replied(self, message: dict[str, object]) -> None:
+        if message.get("msg_type") == "kernel_info_reply":
+            self._answered_on("shell")
+
+    @Slot(dict)
+    def _published(self, _message: dict[str, object]) -> None:
+        self._answered_on("iopub")
+
+    def _answered_on(self, channel: str) -> None:
+        """Note that a channel works; when both do, do what waits."""
+        if self._ready or self._console is None:
+            return
+        self._heard.add(channel)
+        if self._heard == {"shell", "iopub"}:
             self._ready = True
+            self._asking.stop()
+            self._pages.setCurrentWidget(self._console)
             self._prepare()
             self.kernel_started.emit()
+
+    def _forget_answers(self) -> None:
+        self._ready = False
+        self._heard.clear()
 
     def _code_points(self) -> float:
         return self._theme.mono().pixelSize() * 72 / self.logicalDpiY()

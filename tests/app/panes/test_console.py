@@ -43,7 +43,7 @@ def test_a_file_runs_in_the_project_s_folder_with_the_libraries_at_hand(
 
 
 def test_a_model_s_file_runs_only_after_the_person_agrees(
-    pane: ConsolePane, project: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, pane: ConsolePane, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "evil.py").write_text("print('ran')\n")
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Cancel)
@@ -52,3 +52,29 @@ def test_a_model_s_file_runs_only_after_the_person_agrees(
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     assert pane.run_file(project / "evil.py", written_by_model=True)
     assert pane.widget() is not None
+    qtbot.waitUntil(lambda: "\nran\n" in shown(pane), timeout=KERNEL_MS)
+
+
+def test_a_restart_forgets_every_name(qtbot: QtBot, pane: ConsolePane) -> None:
+    pane.start()
+    qtbot.waitSignal(pane.kernel_started, timeout=KERNEL_MS).wait()
+    console = pane.widget()
+    assert console is not None
+    console.execute("secret = 5; print('is', secret)")
+    qtbot.waitUntil(lambda: "\nis 5\n" in shown(pane), timeout=KERNEL_MS)
+    with qtbot.waitSignal(pane.kernel_started, timeout=KERNEL_MS):
+        pane.restart()
+    console.execute("print('secret' in dir(), np.arange(3).sum())")
+    qtbot.waitUntil(lambda: "\nFalse 3\n" in shown(pane), timeout=KERNEL_MS)
+
+
+def test_a_kernel_that_ends_before_it_answers_is_said_and_can_be_started_again(
+    qtbot: QtBot, pane: ConsolePane
+) -> None:
+    pane.start()
+    assert pane._manager is not None
+    pane._manager.shutdown_kernel(now=True)
+    qtbot.waitUntil(lambda: "ended before it answered" in pane._state.text(), timeout=KERNEL_MS)
+    assert pane.widget() is None
+    with qtbot.waitSignal(pane.kernel_started, timeout=KERNEL_MS):
+        pane.start()
