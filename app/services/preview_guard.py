@@ -49,7 +49,9 @@ class NetworkGate:
     """
 
     def __init__(self) -> None:
-        self._before = QNetworkProxy.applicationProxy()
+        current = QNetworkProxy.applicationProxy()
+        # A dead end there is an earlier gate's, which is no way out: before that gate nothing was set.
+        self._before = QNetworkProxy() if current == _dead_end() else current
         self._allowed: set[str] = set()
         self._apply()
 
@@ -67,6 +69,9 @@ class NetworkGate:
         self._apply()
 
     def _apply(self) -> None:
-        # port 9 is "discard": nothing answers there
-        dead_end = QNetworkProxy(QNetworkProxy.ProxyType.HttpProxy, "127.0.0.1", 9)
-        QNetworkProxy.setApplicationProxy(self._before if self._allowed else dead_end)
+        QNetworkProxy.setApplicationProxy(self._before if self._allowed else _dead_end())
+
+
+def _dead_end() -> QNetworkProxy:
+    """A proxy that isn't there: port 9 is "discard", where nothing answers."""
+    return QNetworkProxy(QNetworkProxy.ProxyType.HttpProxy, "127.0.0.1", 9)

@@ -335,6 +335,19 @@ def test_no_way_leads_out_and_each_attempt_is_listed(
     assert {"frame-src", "object-src", "top-level navigation", "navigation", "new window"} <= kinds
 
 
+def test_the_switch_lets_the_network_in(run: Run, qtbot: QtBot, listener: Listener, shared_runner: PageRunner) -> None:
+    address = f"http://{outer_address()}:{listener.port}/"
+    page = f"""<script>fetch('{address}').then((r) => r.text()).then(
+        (text) => console.log('answer: ' + text), () => console.log('answer: none'))</script>"""
+    wait = logs(shared_runner, qtbot, "answer: none")
+    run(page)
+    wait()
+    shared_runner.set_network_allowed(True)
+    wait = logs(shared_runner, qtbot, "answer: ok")
+    run(page)
+    wait()
+    assert shared_runner.blocked == []
+
 
 def test_the_page_sees_neither_shell_nor_other_files(
     run: Run, qtbot: QtBot, shared_runner: PageRunner, tmp_path: Path
