@@ -1,28 +1,40 @@
-"""`make bench`: measures engine and window and prints a Markdown table."""
+"""`make bench`: measures engine, peers and window, and prints a Markdown table. Takes some minutes.
 
+`--json OUT` keeps every single value; `--part` measures some of it. Close other programs first: on a busy machine
+the figures say more about the others.
+"""
+
+import argparse
 import json
-import platform
-import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
-from tests.bench.engine import measure_engine, measure_transformers
+from tests.bench.engine import measure_engine
+from tests.bench.figures import Figure, machine, table
+from tests.bench.peers import measure_peers
+from tests.bench.window import measure_window
 
-
-def measure_window() -> dict[str, float]:
-    """Return the window's figures, measured in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "tests.bench.window"], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"the window's part failed:\n{done.stderr[-3000:]}")
-    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+PARTS: dict[str, Callable[[], list[Figure]]] = {
+    "window": measure_window, "engine": measure_engine, "peers": measure_peers}
 
 
 def main() -> None:
-    """Print the table."""
-    figures = {**measure_engine(), **measure_transformers(), **measure_window()}
-    print(f"{platform.processor() or platform.machine()}, {platform.platform()}\n\n| figure | value |\n|---|---|")
-    for name, value in figures.items():
-        print(f"| {name} | {value:.2f} |" if value < 10 else f"| {name} | {value:,.0f} |")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description="Measure start, speed, stalls and memory.")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write every measured value to this file")
+    parser.add_argument("--part", action="append", choices=list(PARTS), help="measure only this (may be repeated)")
+    options = parser.parse_args()
+    here = machine()
+    figures: list[Figure] = []
+    for part in options.part or PARTS:
+        print(f"Measuring: {part}", file=sys.stderr)
+        figures += PARTS[part]()
+    if options.json:
+        document = {"machine": here, "figures": [figure.as_json() for figure in figures]}
+        options.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    versions = ", ".join(f"{name} {version}" for name, version in here["packages"].items() if version)
+    print(f"{here['processor']}, {here['cores']} cores; {versions}\n\n{table(figures)}")
 
 
 if __name__ == "__main__":
