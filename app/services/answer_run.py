@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 FRAME_MS = 33
 COMMIT_MS = 300
 SPEED_MS = 500
+UNNOTICED_MS = 5000  # a dead engine's process is known to be gone long before
 
 EndState = Literal["complete", "length", "stopped", "interrupted", "error"]
 
@@ -83,6 +84,8 @@ class AnswerRun(QObject):
         self._routing_is_new = False
         self._is_dirty = False
         self._is_over = False
+        self._is_waiting = False
+        self._unreached: EndpointError | None = None
         self._reply: ChatReply | None = None
         self._num_decoded = 0
         self._offset_shift: int | None = None
@@ -107,10 +110,9 @@ class AnswerRun(QObject):
         """Ask for the answer, as soon as the engine is ready."""
         self._since_commit.start()
         if self._engine is not None and self._engine.state.phase != "ready":
-            self._engine.state_changed.connect(self._take_engine_state)
+            self._wait_for_engine()
             self._take_engine_state(self._engine.state)
             return
-        self._engine = None  # nothing to wait for
         self._send()
 
     def stop(self) -> None:
@@ -123,9 +125,14 @@ class AnswerRun(QObject):
 
     # Asking
 
+    def _wait_for_engine(self) -> None:
+        assert self._engine is not None
+        self._is_waiting = True
+        self._engine.state_changed.connect(self._take_engine_state)
+
     @Slot(object)
     def _take_engine_state(self, state: EngineState) -> None:
-        if self._is_over or self._reply is not None:
+        if self._is_over:
             return
         if state.phase == "ready":
             self._leave_engine()
@@ -134,9 +141,24 @@ class AnswerRun(QObject):
             self._end(AnswerEnd(state="error", error=state.message or "The engine does not run."))
 
     def _leave_engine(self) -> None:
-        if self._engine is not None:
+        if self._is_waiting and self._engine is not None:
             self._engine.state_changed.disconnect(self._take_engine_state)
-            self._engine = None
+        self._is_waiting = False
+
+    def _wait_for_restart(self, error: EndpointError) -> bool:
+        """Asked of an engine whose death is not known yet: ask again when it is back, once."""
+        if self._engine is None or self._unreached is not None:
+            return False
+        self._unreached = error
+        self._wait_for_engine()
+        QTimer.singleShot(UNNOTICED_MS, self, self._give_up_waiting)
+        return True
+
+    @Slot()
+    def _give_up_waiting(self) -> None:
+        """The engine's process lives, yet nobody reaches it: no restart will come."""
+        if self._is_waiting and self._engine is not None and self._engine.state.phase == "ready":
+            self._end(AnswerEnd(state="error", error=str(self._unreached)))
 
     def _send(self) -> None:
         if self.trace is None:
@@ -270,6 +292,8 @@ class AnswerRun(QObject):
         nothing_came = len(self.text) == self._base_length
         too_long = error.kind == "context_length" and nothing_came
         if too_long and self._ask(at_least_dropped=self.dropped_turns + 1):
+            return
+        if error.kind == "unreachable" and nothing_came and self._wait_for_restart(error):
             return
         lost = error.kind in ("lost", "unreachable") and (not nothing_came or error.kind == "lost")
         self._end(AnswerEnd(state="interrupted" if lost else "error", error=str(error)))

@@ -80,8 +80,7 @@ def test_a_prompt_becomes_a_running_scene_whose_tokens_show_their_experts(
 
 def test_killing_the_engine_in_mid_answer_keeps_what_came_and_it_goes_on(qtbot: QtBot, window: MainWindow) -> None:
     session, engine = window.chats.active.session, window.parts.engine
-    ended = [session.answer_finished, engine.died]
-    with qtbot.waitSignals(ended, timeout=ANSWER_MS):
+    with qtbot.waitSignal(session.answer_finished, timeout=ANSWER_MS):
         type_request(qtbot, window, PROMPT)
         qtbot.waitUntil(lambda: session.stream is not None and len(session.stream.text) > 120, timeout=ANSWER_MS)
         os.kill(engine.pid, signal.SIGKILL)
@@ -91,8 +90,7 @@ def test_killing_the_engine_in_mid_answer_keeps_what_came_and_it_goes_on(qtbot: 
     assert len(kept.text) > 120
     assert kept.error
     assert window.parts.history.message(kept.id).text == kept.text
-    qtbot.waitUntil(lambda: engine.state.phase == "ready", timeout=ANSWER_MS)
-    with qtbot.waitSignal(session.answer_finished, timeout=ANSWER_MS) as again:
+    with qtbot.waitSignal(session.answer_finished, timeout=ANSWER_MS) as again:  # at once: its death may not be known yet
         session.continue_answer(kept.id)
     assert again.args[0].id == kept.id
     assert again.args[0].text.startswith(kept.text)
