@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +31,7 @@ from app.models.problems import ProblemEntry, ProblemsModel
 from app.panes.editor.pane import EditorPane
 from app.panes.preview.pane import PreviewPane
 from app.paths import DataPaths, data_paths
-from app.resources import resource_path
+from app.resources import resource_path, resource_text
 from app.services.chat_session import ChatSession
 from app.services.engine_process import EngineProcess
 from app.services.instance_lock import InstanceLock
@@ -67,6 +68,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Run the program; return its exit code."""
+    try:
+        choose_platform(os.environ, wants_screen=options.screenshot is None)
+    except Problem as problem:
+        print(problem, file=sys.stderr)  # noqa: T201 - the command line's own words
+        return EXIT_REFUSED
     paths = data_paths(options.basedir)
     settings = Settings(paths.settings)
     application = make_application(force_webgl=settings.flag("software_webgl"))
@@ -89,6 +95,22 @@ def run(options: Options) -> int:
     if window.wants_restart:
         QProcess.startDetached(sys.executable, ["-m", "app", *sys.argv[1:]])
     return job.exit_code if job is not None else code
+
+
+def choose_platform(environment: MutableMapping[str, str], *, wants_screen: bool, system: str = sys.platform) -> None:
+    """Have Qt draw in memory where a picture is all that is wanted and there is no screen.
+
+    Raises Problem when a window is wanted and there is no screen; Qt itself would abort the process.
+    """
+    has_screen = system != "linux" or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if has_screen or environment.get("QT_QPA_PLATFORM"):
+        return
+    if wants_screen:
+        raise Problem(
+            "There is no screen to open the window on.", "Neither DISPLAY nor WAYLAND_DISPLAY is set.",
+            "Start it from a desktop, or take a picture with --screenshot OUT.png.",
+        )  # fmt: skip
+    environment["QT_QPA_PLATFORM"] = "offscreen"
 
 
 def make_application(*, force_webgl: bool = False) -> QApplication:
@@ -119,6 +141,7 @@ def build_window(
     engine = engine or EngineProcess(model_dir=Path(model_dir) if model_dir else None, parent=application)
     snapshots = SnapshotStore(paths.snapshots)
     panes = _PaneMakers(theme, paths)
+    guide = resource_text("prompts", "system.md")
 
     def make_session() -> ChatSession:
         session = ChatSession(
@@ -126,6 +149,7 @@ def build_window(
             parent=application,
         )  # fmt: skip
         session.sampling = sampling_of(settings)
+        session.guide = guide
         return session
 
     parts = Parts(

@@ -71,7 +71,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(key="system_prompt", kind="text", default="", text="System prompt of new conversations"),
     Setting(key="code_font_size", kind="whole", default=12, minimum=8, maximum=40, text="Size of code, in pixels"),
-    Setting(key="software_webgl", kind="flag", default=False, text="Draw WebGL without a graphics card (after a restart)"),
+    Setting(key="software_webgl", kind="flag", default=False, text="WebGL without a graphics card (after a restart)"),
     Setting(key="confirm_model_code", kind="flag", default=True, text="Ask before running Python a model wrote"),
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.core.open_conversation import AppliedAnswer, OpenConversation
 from app.core.records import AnswerOutcome, AnswerState, Message
+from app.core.system_prompt import system_prompt
 from app.core.turns import TokenEstimate, compose_prompt, prompt_budget, turns_of
 from app.core.wire import ChatRequest, Completion, ModelInfo, Sampling
 
@@ -19,11 +20,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerPlan:
-    """Everything that decides a request; `model_of` is asked late, since the engine may still be loading."""
+    """Everything that decides a request; `model_of` is asked late, since the engine may still be loading.
+
+    `system` is the person's system prompt, `guide` what a model is told that wasn't trained on our formats.
+    """
 
     opened: OpenConversation
     answer: Message
     system: str
+    guide: str
     sampling: Sampling
     estimate: TokenEstimate
     model_of: Callable[[], ModelInfo | None]
@@ -38,7 +43,7 @@ class AnswerPlan:
         composed = compose_prompt(
             turns_of(self.opened.tree.path_to(self.answer.parent_id)),
             self.opened.workspace.text_files(),
-            system=self.system,
+            system=system_prompt(self.system, self.guide, model),
             budget_tokens=prompt_budget(model.context_tokens if model else None, self.sampling.max_tokens),
             estimate=self.estimate,
             already_dropped=dropped,

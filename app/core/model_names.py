@@ -14,6 +14,11 @@ def model_name(model_id: str) -> str:
     return _NAMES.get(model_id.lower(), Path(model_id).name if model_id else "Model")
 
 
+def is_in_box(model_id: str) -> bool:
+    """Whether it is the model that ships with the program."""
+    return model_id.lower() in _NAMES
+
+
 def short_number(value: float) -> str:
     """19200000 as "19M"."""
     for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):

@@ -97,6 +97,7 @@ class ChatSession(QObject):
         self._estimate = TokenEstimate()
         self.sampling = Sampling()
         self.default_system_prompt = ""
+        self.guide = ""
         self._keeper = AnswerKeeper(self)
         self._keeper.problem_reported.connect(self.problem_reported)
 
@@ -364,6 +365,7 @@ class ChatSession(QObject):
             opened=opened,
             answer=answer,
             system=opened.conversation.system_prompt or self.default_system_prompt,
+            guide=self.guide,
             sampling=sampling,
             estimate=self._estimate,
             model_of=self._current_model,

@@ -413,6 +413,12 @@ def test_sampling_is_sent_as_set(desk, engine):
     assert (sent["temperature"], sent["top_p"], sent["seed"], sent["max_tokens"]) == (0.0, 0.5, 11, 77)
 
 
+def test_a_model_that_does_not_know_our_formats_is_told_them(desk, engine):
+    desk.session.guide = "Answer in files."
+    desk.ask("x", "y")
+    assert engine.requests[0]["messages"][0] == {"role": "system", "content": "Answer in files."}
+
+
 def test_routing_that_makes_no_sense_costs_the_trace_not_the_answer(desk, engine):
     desk.model = ModelInfo(id="fake-moe", card={"num_experts": 3})
     desk.session = desk.new_session()
