@@ -90,8 +90,8 @@ def test_killing_the_engine_in_mid_answer_keeps_what_came_and_it_goes_on(qtbot: 
     assert len(kept.text) > 120
     assert kept.error
     assert window.parts.history.message(kept.id).text == kept.text
-    with qtbot.waitSignal(session.answer_finished, timeout=ANSWER_MS) as again:  # at once: its death may not be known yet
-        session.continue_answer(kept.id)
+    with qtbot.waitSignal(session.answer_finished, timeout=ANSWER_MS) as again:
+        session.continue_answer(kept.id)  # at once: the death may not be known yet
     assert again.args[0].id == kept.id
     assert again.args[0].text.startswith(kept.text)
     assert again.args[0].state == "complete", again.args[0].error
