@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--seed", type=int)
     generate.add_argument("--temperature", type=float)
     generate.add_argument("--max-tokens", type=int, help="most tokens of one answer")
+    generate.add_argument("--interventions", default="[]", metavar="JSON",
+                          help='changes to routing as the API takes them: [{"layers": [1, 5], "experts": [7], '
+                               '"action": "mute"}]')
     generate.add_argument("--out", type=Path, help="folder for the files of the answers")
     generate.add_argument("--trace", type=Path, help="write the routing of the last turn to this .moetrace file")
     generate.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -110,7 +113,14 @@ def _serve(options: argparse.Namespace, out: TextIO) -> None:
 
 
 def _generate(options: argparse.Namespace, out: TextIO) -> None:
-    from engine.generate import TurnOptions, TurnResult, converse, open_worker, write_files
+    from engine.generate import (
+        TurnOptions,
+        TurnResult,
+        converse,
+        open_worker,
+        read_interventions,
+        write_files,
+    )
 
     def tell(text: str) -> None:
         if not options.json:
@@ -119,11 +129,13 @@ def _generate(options: argparse.Namespace, out: TextIO) -> None:
 
     if options.max_tokens is not None and options.max_tokens < 1:
         raise ValueError("--max-tokens must be at least 1.")
-    turn_options = TurnOptions(system=options.system, seed=options.seed, temperature=options.temperature,
-                               max_tokens=options.max_tokens, capture="full" if options.trace else "off")
     worker = open_worker(_check_model(options.model), device=options.device, report=logging.getLogger(__name__).info)
     results: list[TurnResult] = []
     try:
+        turn_options = TurnOptions(
+            system=options.system, seed=options.seed, temperature=options.temperature, max_tokens=options.max_tokens,
+            capture="full" if options.trace else "off",
+            interventions=read_interventions(options.interventions, worker))
         for result in converse(worker, options.prompt, turn_options, tell=tell):
             results.append(result)
             tell("\n")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.api_errors import ApiError, from_value_error
 from engine.events import GenerateRequest
+from engine.interventions import Intervention, parse_interventions
 from engine.sampling import MAX_TOP_LOGPROBS, SamplingParams
 from engine.served_model import ServedModel
 from engine.tokenizer import ChatTokenizer, PromptText
@@ -140,7 +141,8 @@ def _request(body: SharedFields, model: ServedModel, prompt: PromptText, *, max_
     _check_ids([*prompt.ids, *continue_ids], model)
     return GenerateRequest(
         prompt=prompt, continue_ids=continue_ids, sampling=_sampling(body, model.default_sampling),
-        max_tokens=max_tokens, stop=_stop_strings(body.stop), capture=body.routing, num_top_logprobs=top)
+        max_tokens=max_tokens, stop=_stop_strings(body.stop), capture=body.routing, num_top_logprobs=top,
+        interventions=_interventions(body.interventions, model))
 
 
 def _continue_ids(given: str | list[TokenId], model: ServedModel) -> tuple[int, ...]:
@@ -171,6 +173,14 @@ def _sampling(body: SharedFields, defaults: SamplingParams) -> SamplingParams:
         raise from_value_error(error) from error
 
 
+def _interventions(given: list[dict[str, Any]], model: ServedModel) -> tuple[Intervention, ...]:
+    try:
+        return parse_interventions(given, moe_layers=model.moe_layers, num_experts=model.card["num_experts"],
+                                   top_k=model.card["experts_per_token"])
+    except ValueError as error:
+        raise from_value_error(error, param="interventions") from error
+
+
 def _stop_strings(stop: str | list[str] | None) -> tuple[str, ...]:
     strings = (stop,) if isinstance(stop, str) else tuple(stop or ())
     if len(strings) > MAX_STOP_STRINGS or "" in strings:
@@ -180,8 +190,6 @@ def _stop_strings(stop: str | list[str] | None) -> tuple[str, ...]:
 
 
 def _refuse_shared(body: SharedFields) -> None:
-    if body.interventions:
-        raise _unsupported("interventions", "interventions on experts", "Leave the field out.")
     if body.n != 1:
         raise _unsupported("n", "several answers in one request", "Send n requests with different seeds.")
     if body.frequency_penalty or body.presence_penalty:

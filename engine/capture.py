@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.models.base import Routing
 from engine.trace import F16, U16, RoutingBlock
 
+_BY_PLACE = ("ids", "weights")
 _FIELDS = {"ids": "ids_NLK", "weights": "weights_NLK", "margin": "margin_NL", "shared": "shared_NL",
            "candidates": "candidates_NLC", "raw": "raw_NLC", "biased": "biased_NLC"}
 
@@ -24,13 +25,19 @@ def to_block(routing: Routing, layers: tuple[int, ...]) -> RoutingBlock:
     return RoutingBlock(layers=layers, **arrays)
 
 
-def rows_to_block(rows: list[tuple[Routing, int]], layers: tuple[int, ...], *, full: bool) -> RoutingBlock:
-    """Convert rows of several decoding steps, one (routing of the step, row in its batch) per token."""
+def rows_to_block(
+    rows: list[tuple[Routing, int]], layers: tuple[int, ...], *, full: bool, width: int
+) -> RoutingBlock:
+    """Convert rows of several decoding steps, one (routing of the step, row in its batch) per token.
+
+    `width` is the sequence's own number of places: another one in the batch may have more.
+    """
     names = list(_FIELDS) if full else ["ids", "weights", "margin", "shared"]
     arrays: dict[str, Any] = {}
     for name in names:
         tensors: list[Tensor | None] = [getattr(routing, _FIELDS[name]) for routing, _ in rows]
-        picked = [tensor[row] for tensor, (_, row) in zip(tensors, rows, strict=True) if tensor is not None]
+        places = (slice(None), slice(width)) if name in _BY_PLACE else ()
+        picked = [tensor[row, *places] for tensor, (_, row) in zip(tensors, rows, strict=True) if tensor is not None]
         if len(picked) == len(rows):
             arrays[name] = _on_host(name, torch.stack(picked))
     return RoutingBlock(layers=layers, **arrays)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from engine.interventions import Intervention
 from engine.sampling import SamplingParams
 from engine.tokenizer import PromptText
 from engine.trace import Phase, RoutingBlock, TraceToken
@@ -26,6 +27,7 @@ class GenerateRequest:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     capture: CaptureLevel = "off"
+    interventions: tuple[Intervention, ...] = ()
     num_top_logprobs: int = 0
 
 

@@ -1,5 +1,6 @@
 """Generation without HTTP: a generator of events, and whole conversations with their project files."""
 
+import json
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from engine.artifacts import Applied, apply_answer
 from engine.events import CaptureLevel, Delta, Event, Failed, Finished, GenerateRequest
+from engine.interventions import Intervention, parse_interventions
 from engine.prompt import Turn, compose
 from engine.served_model import ServedModel
 from engine.tokenizer import ChatTokenizer
@@ -26,6 +28,7 @@ class TurnOptions:
     temperature: float | None = None
     max_tokens: int | None = None
     capture: CaptureLevel = "off"
+    interventions: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,24 @@ def open_worker(folder: Path, *, device: str = "auto", report: Callable[[str], N
         worker.close()
         raise ValueError(status.message)
     return worker
+
+
+def read_interventions(text: str, worker: Worker) -> tuple[Intervention, ...]:
+    """Read interventions in the API's form from JSON text.
+
+    Raises:
+        ValueError: it is no such JSON, or it does not fit the worker's model.
+    """
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"The interventions are not JSON ({error}). Give a list of objects.") from error
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise ValueError("The interventions are not a list of objects. Put them in brackets: [{...}].")
+    model = worker.status.model
+    assert model is not None
+    return parse_interventions(given, moe_layers=model.moe_layers, num_experts=model.card["num_experts"],
+                               top_k=model.card["experts_per_token"])
 
 
 def generate_events(worker: Worker, request: GenerateRequest, model: ServedModel) -> Iterator[Event]:
@@ -108,7 +129,8 @@ def _request(turns: Sequence[Turn], files: Mapping[str, str], model: ServedModel
     sampling = replace(model.default_sampling, seed=options.seed)
     if options.temperature is not None:
         sampling = replace(sampling, temperature=options.temperature)
-    return GenerateRequest(prompt=prompt, sampling=sampling, max_tokens=options.max_tokens, capture=options.capture)
+    return GenerateRequest(prompt=prompt, sampling=sampling, max_tokens=options.max_tokens, capture=options.capture,
+                           interventions=options.interventions)
 
 
 def _answer(worker: Worker, request: GenerateRequest, model: ServedModel, files: Mapping[str, str],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.trace import RoutingTrace
+from engine.trace import UNUSED_EXPERT, RoutingTrace
 
 Rows = npt.NDArray[np.intp] | Sequence[int] | None
 F64 = npt.NDArray[np.float64]
@@ -51,7 +51,8 @@ def weight_sum(trace: RoutingTrace, rows: Rows = None) -> F64:
 def _binned(trace: RoutingTrace, ids_NLK: npt.NDArray[np.int64], values: F64 | None) -> F64:
     num_layers = len(trace.layers)
     cells = ids_NLK + (np.arange(num_layers) * trace.num_experts)[None, :, None]
-    counted = np.bincount(cells.ravel(), None if values is None else values.ravel(), num_layers * trace.num_experts)
+    used = ids_NLK != UNUSED_EXPERT
+    counted = np.bincount(cells[used], None if values is None else values[used], num_layers * trace.num_experts)
     return counted.reshape(num_layers, trace.num_experts).astype(np.float64)
 
 
@@ -107,7 +108,7 @@ def reuse(trace: RoutingTrace, rows: Rows = None) -> F64:
     ids = _selected(trace.ids, rows)
     if len(ids) < 2:
         return np.zeros(len(trace.layers))
-    same = ids[:-1, :, :, None] == ids[1:, :, None, :]
+    same = (ids[:-1, :, :, None] == ids[1:, :, None, :]) & (ids[1:, :, None, :] != UNUSED_EXPERT)
     return np.asarray(same.sum(axis=(2, 3)).mean(axis=0), np.float64)
 
 

@@ -87,12 +87,13 @@ class Scheduler:
     def _prefill(self, sequence: Sequence) -> None:
         capture = sequence.request.capture
         if sequence.cache is None:
-            prefix = self._prefixes.take(sequence.prompt_ids, capture)
+            prefix = self._prefixes.take(sequence.prompt_ids, capture, variant=sequence.variant)
             sequence.begin(self._model.new_cache() if prefix is None else prefix.cache, prefix)
         assert sequence.cache is not None
         tokens = sequence.to_prefill[: self._limits.prefill_piece]
         started = time.perf_counter()
-        forward = self._model.prefill(tokens, sequence.cache, capture=capture)
+        forward = self._model.prefill(tokens, sequence.cache, capture=capture,
+                                      interventions=sequence.request.interventions)
         logits_V = forward.logits[-1].cpu().numpy()  # waits for the device
         block = None if forward.routing is None else to_block(forward.routing, self._layers)
         sequence.prefilled(tokens, block, time.perf_counter() - started)
@@ -107,7 +108,8 @@ class Scheduler:
         levels = [CAPTURE_LEVELS.index(sequence.request.capture) for sequence in batch]
         capture: CaptureLevel = CAPTURE_LEVELS[max(levels)]
         caches = [sequence.cache for sequence in batch if sequence.cache is not None]
-        forward = self._model.decode([sequence.next_token for sequence in batch], caches, capture=capture)
+        forward = self._model.decode([sequence.next_token for sequence in batch], caches, capture=capture,
+                                     interventions=[sequence.request.interventions for sequence in batch])
         logits_BV = forward.logits.cpu().numpy()
         for row, sequence in enumerate(batch):
             sequence.decoded(forward.routing, row)
@@ -129,7 +131,8 @@ class Scheduler:
         sequence.finish("cancelled" if cancelled or sequence.end_reason is None else sequence.end_reason)
         computed = sequence.computed()
         if computed is not None:
-            self._prefixes.put(computed.ids, computed.cache, computed.capture, computed.block)
+            self._prefixes.put(computed.ids, computed.cache, computed.capture, computed.block,
+                               variant=sequence.variant)
 
     @contextlib.contextmanager
     def _failing(self, sequences: list[Sequence]) -> Iterator[None]:

@@ -22,6 +22,7 @@ from engine.events import (
     Timings,
     TraceChunk,
 )
+from engine.interventions import variant_of, width
 from engine.models.base import Cache, Routing
 from engine.prefix_cache import Prefix
 from engine.sampling import F32, Sampler
@@ -50,7 +51,7 @@ class Sequence:
     """
 
     def __init__(self, request: GenerateRequest, emit: Callable[[Event], None], *, tokenizer: ChatTokenizer | None,
-                 layers: tuple[int, ...], context_length: int) -> None:
+                 layers: tuple[int, ...], experts_per_token: int, context_length: int) -> None:
         self.request = request
         self.cache: Cache | None = None
         self.next_token = -1
@@ -60,6 +61,7 @@ class Sequence:
         self._limit = room if request.max_tokens is None else min(room, request.max_tokens)
         self._emit = emit
         self._layers = layers
+        self._width = width(request.interventions, experts_per_token)
         self._answer = AnswerText(request, tokenizer)
         self._prompt = prompt_tokens(request, tokenizer, self._answer.given) if self.routed else []
         self._fed: list[int] = []
@@ -84,6 +86,11 @@ class Sequence:
     def to_prefill(self) -> list[int]:
         """Prompt tokens that did not go through the model yet."""
         return self.prompt_ids[len(self._fed):]
+
+    @property
+    def variant(self) -> str:
+        """What its interventions make of the model, for the prefix cache."""
+        return variant_of(self.request.interventions)
 
     def begin(self, cache: Cache, prefix: Prefix | None) -> None:
         """Start from an empty cache, or from a known beginning whose stored routing is sent at once."""
@@ -146,7 +153,8 @@ class Sequence:
 
     def _convert_rows(self) -> None:
         if self._rows:
-            block = rows_to_block(self._rows, self._layers, full=self.request.capture == "full")
+            block = rows_to_block(self._rows, self._layers, full=self.request.capture == "full",
+                                  width=self._width)
             self._rows = []
             self._blocks.append(block)
             self._answer.add_rows(block)

@@ -23,6 +23,7 @@ U16 = npt.NDArray[np.uint16]
 F16 = npt.NDArray[np.float16]
 
 FORMAT_VERSION = "1"
+UNUSED_EXPERT = 0xFFFF  # stands in `ids` where a token got fewer experts than the trace is wide (an intervention)
 _SHARES: tuple[str, ...] = ("ids", "weights", "margin", "shared", "candidates", "raw", "biased")
 _DTYPES: dict[str, Any] = {name: np.uint16 if name in ("ids", "candidates") else np.float16 for name in _SHARES}
 _PER_LAYER = ("margin", "shared")
@@ -173,7 +174,7 @@ class RoutingTrace:
 
     @property
     def ids(self) -> U16:
-        """Chosen experts [N,L,K], in order of falling score."""
+        """Chosen experts [N,L,K], in order of falling score, then UNUSED_EXPERT in places that stayed empty."""
         found = self._view("ids")
         return np.zeros((0, len(self.layers), 0), np.uint16) if found is None else found
 
@@ -229,7 +230,8 @@ class RoutingTrace:
         if block.layers != self.layers or new["ids"].shape[1:] != self._arrays["ids"].shape[1:]:
             raise ValueError("The routing has another shape than the trace so far: the model was changed in "
                              "between. Start a new trace.")
-        if int(new["ids"].max(initial=0)) >= self.num_experts:
+        ids = new["ids"]
+        if int(ids.max(initial=0, where=ids != UNUSED_EXPERT)) >= self.num_experts:
             raise ValueError(f"An expert number is beyond the {self.num_experts} experts of the trace's model. The "
                              "trace or the server's answer is damaged; record it again.")
         self._arrays = {name: array for name, array in self._arrays.items() if name in new}

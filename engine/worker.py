@@ -152,7 +152,7 @@ class Worker:
 
         model = command.model
         sequence = Sequence(command.request, emit, tokenizer=model.tokenizer, layers=model.moe_layers,
-                            context_length=model.context_length)
+                            experts_per_token=model.card["experts_per_token"], context_length=model.context_length)
         self._sequences[command.number] = sequence
         self._scheduler.submit(sequence)
 

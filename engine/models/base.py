@@ -11,6 +11,8 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from engine.interventions import Intervention
+
 Capture = Literal["off", "ids", "full"]
 
 
@@ -21,7 +23,7 @@ class Routing:
     Experts of a token are ordered by biased score, best first (but in the given order where routing was pinned).
     """
 
-    ids_NLK: Tensor  # int64
+    ids_NLK: Tensor  # int64; engine.trace.UNUSED_EXPERT where an intervention left a place empty
     weights_NLK: Tensor  # float32, as mixed: renormalised and scaled
     margin_NL: Tensor | None  # float32, biased score of the last chosen minus the first rejected; None when pinned
     shared_NL: Tensor | None  # float32 0..1: |shared| / (|shared| + |routed|); None without shared experts
@@ -91,11 +93,13 @@ class MoeModel(Protocol):
         capture: Capture = "off",
         all_logits: bool = False,
         pinned_NLK: Tensor | None = None,
+        interventions: tuple[Intervention, ...] = (),
     ) -> Forward:
         """Append `tokens` to the sequence in `cache` (empty, or holding its beginning).
 
         Logits are of the last token, or of every token with `all_logits`. `pinned_NLK` gives the experts
-        instead of the router's choice. ValueError when the tokens don't fit the context or the vocabulary.
+        instead of the router's choice, `interventions` change it (one or the other). ValueError when the tokens
+        don't fit the context or the vocabulary.
         """
         ...
 
@@ -106,9 +110,11 @@ class MoeModel(Protocol):
         *,
         capture: Capture = "off",
         pinned_NLK: Tensor | None = None,
+        interventions: Sequence[tuple[Intervention, ...]] = (),
     ) -> Forward:
         """Append one token to each of several sequences, of any lengths, in one step.
 
-        Row i of logits and routing belongs to sequence i. ValueError as for `prefill`.
+        Row i of logits, routing and `interventions` (none at all, or one entry a row) belongs to sequence i.
+        ValueError as for `prefill`.
         """
         ...

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from engine.events import Delta, Event, Failed, Finished, GenerateRequest, TraceChunk
+from engine.interventions import Intervention
 from engine.sampling import SamplingParams
 from engine.served_model import ServedModel
 from engine.trace import RoutingTrace
@@ -340,3 +341,31 @@ def test_a_model_without_tokenizer_generates_ids(client: Client, tmp_path: Path)
     events = client.answer(request)
     assert text_of(events) == ""
     assert len(trace_of(events)) == len(request.prompt.ids) + 12
+
+
+def test_what_was_computed_under_interventions_is_not_reused_without_them(client: Client) -> None:
+    muted = (Intervention(first=1, last=2, action="mute", experts=(0, 1)),)
+    plain = client.answer(client.request(capture="ids"))
+    changed = client.answer(client.request(capture="ids", interventions=muted))
+    again = client.answer(client.request(capture="ids", interventions=muted))
+    assert isinstance(changed[-1], Finished)
+    assert isinstance(again[-1], Finished)
+    assert changed[-1].cached_tokens == 0
+    assert again[-1].cached_tokens > 0
+    assert not np.isin(trace_of(changed).ids, (0, 1)).any()
+    assert np.array_equal(trace_of(changed).ids, trace_of(again).ids)
+    assert text_of(changed) == text_of(again) != text_of(plain)
+
+
+def test_two_requests_with_different_widths_share_a_batch(client: Client) -> None:
+    wide = (Intervention(first=1, last=2, action="top_k", value=5),)
+    alone = [client.answer(client.request(capture="ids")), client.answer(client.request(capture="ids",
+                                                                                          interventions=wide))]
+    started = [client.start(client.request(capture="ids"))[1],
+               client.start(client.request(capture="ids", interventions=wide))[1]]
+    together = [drain(events) for events in started]
+    for one, other in zip(alone, together, strict=True):
+        assert trace_of(one).ids.shape == trace_of(other).ids.shape
+        assert text_of(one) == text_of(other)
+    assert trace_of(together[0]).top_k == 2
+    assert trace_of(together[1]).top_k == 5

@@ -227,7 +227,9 @@ def test_several_clients_at_once_get_what_each_gets_alone(client: openai.OpenAI)
     ({"tool_choice": "required", "tools": []}, "unsupported", "tool"),
     ({"stop": [""]}, "invalid_value", "stop"),
     ({"max_tokens": 0}, "invalid_value", "max_tokens"),
-    ({"extra_body": {"interventions": [{"action": "mute"}]}}, "unsupported", "interventions"),
+    ({"extra_body": {"interventions": [{"action": "mute"}]}}, "invalid_value", "interventions[0].layers"),
+    ({"extra_body": {"interventions": [{"action": "mute", "layers": [1, 2], "experts": [99]}]}}, "invalid_value",
+     "0 to 7"),
     ({"extra_body": {"routing": "all"}}, "invalid_value", "routing"),
     ({"extra_body": {"prompt_token_ids": [99999]}}, "invalid_value", "vocabulary"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "unsupported", "image_url"),
@@ -242,6 +244,25 @@ def test_what_is_refused_says_why_and_what_to_do(client: openai.OpenAI, options:
     assert words in error["message"]
     assert error["next_step"]
     assert error["type"] == "invalid_request_error"
+
+
+def test_a_muted_expert_never_fires_and_the_answer_differs(client: openai.OpenAI) -> None:
+    def experts(interventions: list[dict[str, Any]]) -> tuple[str, set[int]]:
+        extra = {"routing": "ids", "interventions": interventions}
+        trace, text = RoutingTrace(num_experts=8), ""
+        for chunk in chat(client, temperature=0, max_tokens=20, stream=True, extra_body=extra):
+            text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+            part = (chunk.model_extra or {}).get("expertarium")
+            if part and part.get("routing"):
+                trace.append_wire(part)
+        return text, set(trace.ids.ravel().tolist())
+
+    plain, fired = experts([])
+    muted = sorted(fired)[0]
+    text, others = experts([{"layers": [1, 2], "experts": [muted], "action": "mute"}])
+    assert muted not in others
+    assert text != plain
+    assert experts([]) == (plain, fired)
 
 
 def test_another_models_name_is_not_found(client: openai.OpenAI) -> None:

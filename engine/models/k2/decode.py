@@ -22,6 +22,7 @@ from engine.models.k2.layers import RmsNorm, SwiGlu
 from engine.models.k2.model import DecoderLayer
 from engine.models.k2.moe import Choice, Experts, MoeBlock, gated
 from engine.models.k2.rope import rotate_in_place
+from engine.models.router_changes import RouterChange
 
 _FUSE_LIMIT = 1 << 20  # weights up to which two products in a row become one: above, arithmetic outweighs dispatch
 _ROW_SUM_LIMIT = 8  # sequences up to which summing rows beats sorting tokens by expert
@@ -56,6 +57,7 @@ class DecodeLayer:
         *,
         num_best: int,
         pinned_BK: Tensor | None,
+        change: RouterChange | None,
     ) -> tuple[Tensor, MoeStep | None]:
         """The residual stream after this layer, and what its experts did if it has any."""
         x_BD = x_BD + self._attention(self._input_norm(x_BD), rotations_BP, caches)
@@ -64,8 +66,8 @@ class DecodeLayer:
         if self._moe is None:
             assert plain_BD is not None
             return x_BD + plain_BD, None
-        choice = self._moe.gate.choose(normed_BD, num_best=num_best, pinned_NK=pinned_BK)
-        if self._rows.suit(normed_BD):
+        choice = self._moe.gate.choose(normed_BD, num_best=num_best, pinned_NK=pinned_BK, change=change)
+        if self._rows.suit(normed_BD, choice):
             routed_BD = self._rows.mix(self._moe.experts, normed_BD, choice)
         else:
             routed_BD = self._moe.experts(normed_BD, choice.ids_NK, choice.weights_NK)
@@ -143,12 +145,14 @@ class ExpertRows:
         num, width, inner = config.num_experts, config.hidden_size, config.expert_width
         self._gate_up_rows_ED = torch.arange(num * width, dtype=torch.int32, device=device).view(num, width)
         self._down_rows_EF = torch.arange(num * inner, dtype=torch.int32, device=device).view(num, inner)
-        per_token = config.experts_per_token
+        self._per_token = per_token = config.experts_per_token
         self._gate_up_bags = torch.arange(_ROW_SUM_LIMIT * per_token, dtype=torch.int32, device=device) * width
         self._down_bags = torch.arange(_ROW_SUM_LIMIT, dtype=torch.int32, device=device) * (per_token * inner)
 
-    def suit(self, x_BD: Tensor) -> bool:
-        """Whether this way is the fast one here: float32 on the CPU, few tokens."""
+    def suit(self, x_BD: Tensor, choice: Choice) -> bool:
+        """Whether this way is the fast one here: float32 on the CPU, few tokens, as many experts as the model has."""
+        if choice.ids_NK.shape[1] != self._per_token:
+            return False
         return x_BD.is_cpu and x_BD.dtype == torch.float32 and len(x_BD) <= _ROW_SUM_LIMIT
 
     def mix(self, experts: Experts, x_BD: Tensor, choice: Choice) -> Tensor:

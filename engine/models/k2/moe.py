@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from engine.config import ModelConfig
 from engine.models.k2.layers import SwiGlu
+from engine.models.router_changes import RouterChange
+
+_MUTED_VOTE = -1e6  # far below any score, and still a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,8 @@ class Choice:
     raw_NE: Tensor
     best_ids_NB: Tensor  # by biased score, best first; B >= K as asked for
     best_scores_NB: Tensor
+    unused_NK: Tensor | None = None  # places that stay empty, with weight 0; this and the next under a change only
+    margin_N: Tensor | None = None  # biased score of the last chosen minus the best rejected
 
 
 class Router(nn.Module):
@@ -36,12 +41,24 @@ class Router(nn.Module):
         self.e_score_correction_bias: Tensor
         self.register_buffer("e_score_correction_bias", torch.zeros(config.num_experts))
 
-    def choose(self, x_ND: Tensor, *, num_best: int, pinned_NK: Tensor | None = None) -> Choice:
+    def choose(
+        self,
+        x_ND: Tensor,
+        *,
+        num_best: int,
+        pinned_NK: Tensor | None = None,
+        change: RouterChange | None = None,
+    ) -> Choice:
         """Route tokens; `num_best` (at least K) is how many of the best are reported, `pinned_NK` overrules ids."""
         raw_NE = F.linear(x_ND.float(), self.weight).sigmoid()
         biased_NE = raw_NE.detach() + self.e_score_correction_bias
+        if change is not None:
+            biased_NE = biased_NE + change.added_NE
+        own_NE = biased_NE
         if self.config.num_groups > 1:
             biased_NE = keep_best_groups(biased_NE, self.config)
+        if change is not None:
+            return self._choose_changed(raw_NE, own_NE, biased_NE, change, num_best)
         scores_NB, best_NB = biased_NE.topk(num_best)
         ids_NK = best_NB[:, : self.config.experts_per_token] if pinned_NK is None else pinned_NK
         return Choice(
@@ -50,6 +67,34 @@ class Router(nn.Module):
             raw_NE=raw_NE,
             best_ids_NB=best_NB,
             best_scores_NB=scores_NB,
+        )
+
+    def _choose_changed(
+        self, raw_NE: Tensor, own_NE: Tensor, biased_NE: Tensor, change: RouterChange, num_best: int
+    ) -> Choice:
+        """Choose under a change: forced experts push out the last ones, a row has as many places as it is given.
+
+        `own_NE` are the biased scores before groups were left out: a forced expert keeps its own.
+        """
+        forced_NE = change.forced_NE.expand_as(biased_NE)
+        rank_NE = biased_NE.masked_fill(forced_NE, torch.inf)
+        ids_NK = rank_NE.topk(change.width).indices
+        surplus_NK = torch.arange(change.width, device=ids_NK.device) >= change.places_N.unsqueeze(-1)
+        score_NK = torch.where(forced_NE, own_NE, biased_NE).gather(1, ids_NK).masked_fill(surplus_NK, -torch.inf)
+        order_NK = score_NK.sort(descending=True, stable=True)  # forced experts stand where their own score says
+        ids_NK = ids_NK.gather(1, order_NK.indices)
+        unused_NK = order_NK.values.isinf()
+        rejected_NE = biased_NE.scatter(1, ids_NK, torch.where(unused_NK, biased_NE.gather(1, ids_NK), -torch.inf))
+        last_N = order_NK.values.masked_fill(unused_NK, torch.inf).amin(-1)
+        scores_NB, best_NB = biased_NE.topk(num_best)
+        return Choice(
+            ids_NK=ids_NK,
+            weights_NK=self._weights(raw_NE.gather(1, ids_NK).masked_fill(unused_NK, 0.0)),
+            raw_NE=raw_NE,
+            best_ids_NB=best_NB,
+            best_scores_NB=scores_NB,
+            unused_NK=unused_NK,
+            margin_N=last_N - rejected_NE.amax(-1),
         )
 
     def _weights(self, chosen_NK: Tensor) -> Tensor:
@@ -97,18 +142,21 @@ class MoeBlock(nn.Module):
             self.shared_experts = SwiGlu(config.hidden_size, config.expert_width * config.num_shared_experts)
 
     def forward(
-        self, x_ND: Tensor, *, num_best: int, pinned_NK: Tensor | None = None
+        self, x_ND: Tensor, *, num_best: int, pinned_NK: Tensor | None = None, change: RouterChange | None = None
     ) -> tuple[Tensor, Tensor | None, Choice]:
         """Output of the routed experts [N, D], of the shared ones (if there are any), and the choice."""
-        choice = self.gate.choose(x_ND, num_best=num_best, pinned_NK=pinned_NK)
+        choice = self.gate.choose(x_ND, num_best=num_best, pinned_NK=pinned_NK, change=change)
         routed_ND = self.experts(x_ND, choice.ids_NK, choice.weights_NK)
         return routed_ND, None if self.shared_experts is None else self.shared_experts(x_ND), choice
 
 
 def keep_best_groups(biased_NE: Tensor, config: ModelConfig) -> Tensor:
-    """Set experts outside the best `groups_per_token` groups to -inf; a group counts its two best scores."""
+    """Set experts outside the best `groups_per_token` groups to -inf; a group counts its two best scores.
+
+    A muted expert's score is -inf already: its group comes behind all with two others, and before those with none.
+    """
     grouped = biased_NE.view(*biased_NE.shape[:-1], config.num_groups, -1)
-    votes_NG = grouped.topk(2, dim=-1).values.sum(-1)
+    votes_NG = grouped.topk(2, dim=-1).values.clamp_min(_MUTED_VOTE).sum(-1)
     best = votes_NG.topk(config.groups_per_token, dim=-1).indices
     lost_NG = torch.ones_like(votes_NG, dtype=torch.bool).scatter(-1, best, value=False)
     return grouped.masked_fill(lost_NG.unsqueeze(-1), -torch.inf).view_as(biased_NE)

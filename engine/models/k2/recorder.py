@@ -4,11 +4,13 @@ Kept cheap: per layer two norms and a few references; everything else happens on
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.config import ModelConfig
 from engine.models.base import Capture, Routing
 from engine.models.k2.moe import Choice
+from engine.trace import UNUSED_EXPERT
 
 
 class RoutingRecorder:
@@ -34,6 +36,7 @@ class RoutingRecorder:
         """Everything collected; None for a model without MoE layers."""
         if not self._choices:
             return None
+        width = max(choice.ids_NK.shape[1] for choice in self._choices)
         best_scores = torch.stack([choice.best_scores_NB for choice in self._choices], dim=1)
         candidates = raw = biased = None
         if self._full:
@@ -42,8 +45,8 @@ class RoutingRecorder:
             raw = torch.stack([choice.raw_NE for choice in self._choices], dim=1).gather(-1, candidates)
             biased = best_scores[..., : self._num_candidates]
         return Routing(
-            ids_NLK=torch.stack([choice.ids_NK for choice in self._choices], dim=1),
-            weights_NLK=torch.stack([choice.weights_NK for choice in self._choices], dim=1),
+            ids_NLK=torch.stack([_used_ids(choice, width) for choice in self._choices], dim=1),
+            weights_NLK=torch.stack([_padded(choice.weights_NK, width, 0.0) for choice in self._choices], dim=1),
             margin_NL=None if self._pinned else self._margins(best_scores),
             shared_NL=self._shares(),
             candidates_NLC=candidates,
@@ -52,6 +55,9 @@ class RoutingRecorder:
         )
 
     def _margins(self, best_scores_NLB: Tensor) -> Tensor:
+        changed = [choice.margin_N for choice in self._choices if choice.margin_N is not None]
+        if changed:
+            return torch.stack(changed, dim=1)
         last = best_scores_NLB[..., self._per_token - 1]
         if best_scores_NLB.shape[-1] == self._per_token:  # nobody is left to reject
             return torch.full_like(last, torch.inf)
@@ -63,6 +69,16 @@ class RoutingRecorder:
         routed_NL = torch.stack([routed for routed, _ in self._norms], dim=1)
         shared_NL = torch.stack([shared for _, shared in self._norms], dim=1)
         return shared_NL / (shared_NL + routed_NL).clamp_min(1e-30)
+
+
+def _used_ids(choice: Choice, width: int) -> Tensor:
+    """Ids as the trace has them: UNUSED_EXPERT in places that stay empty."""
+    ids_NK = choice.ids_NK if choice.unused_NK is None else choice.ids_NK.masked_fill(choice.unused_NK, UNUSED_EXPERT)
+    return _padded(ids_NK, width, UNUSED_EXPERT)
+
+
+def _padded(values_NK: Tensor, width: int, filler: float) -> Tensor:
+    return F.pad(values_NK, (0, width - values_NK.shape[1]), value=filler)
 
 
 def _norms(x_ND: Tensor) -> Tensor:

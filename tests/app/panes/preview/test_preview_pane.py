@@ -226,6 +226,20 @@ def test_a_hidden_page_is_capped_and_a_shown_one_is_not(
     assert asked == [1000, 0]
 
 
+def test_a_page_that_yields_is_capped_through_hiding_and_reloading(
+    pane: PreviewPane, project: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_page(pane, project, ANIMATED, qtbot)
+    asked: list[int] = []
+    monkeypatch.setattr(pane.runner, "set_frame_interval", asked.append)
+    pane.set_yielding(True)
+    pane.hide()
+    pane.show()
+    pane.runner.page_loaded.emit()
+    pane.set_yielding(False)
+    assert asked == [100, 1000, 100, 100, 0]
+
+
 def test_a_page_without_webgl_offers_the_restart(pane: PreviewPane, project: Path, qtbot: QtBot) -> None:
     open_page(pane, project, ANIMATED, qtbot)
     pane.runner.webgl_missed.emit()
