@@ -29,6 +29,7 @@ from app.models.chats import ConversationsModel
 from app.models.files import ProjectFilesModel
 from app.models.problems import ProblemEntry, ProblemsModel
 from app.panes.editor.pane import EditorPane
+from app.panes.inspector.pages import InspectorPage
 from app.panes.preview.pane import PreviewPane
 from app.paths import DataPaths, data_paths
 from app.resources import resource_path, resource_text
@@ -156,8 +157,8 @@ def build_window(
         theme=theme, settings=settings, window_state=WindowState(paths.window), paths=paths, history=history,
         snapshots=snapshots, engine=engine, chats=ConversationsModel(history, parent=application),
         files=ProjectFilesModel(application), problems=ProblemsModel(application), make_session=make_session,
-        make_editor=panes.editor, make_preview=panes.preview, make_inspector=panes.inspector,
-        make_console=panes.console,
+        make_editor=panes.editor, make_preview=panes.preview, inspector_pages=panes.inspector_pages,
+        make_inspector=panes.inspector, make_console=panes.console,
     )  # fmt: skip
     window = MainWindow(parts)
     for text in settings.problems:
@@ -172,6 +173,7 @@ class _PaneMakers:
 
     def __init__(self, theme: Theme, paths: DataPaths) -> None:
         self._theme, self._paths = theme, paths
+        self.inspector_pages: tuple[InspectorPage, ...] = ()
 
     def editor(self) -> EditorPane:
         return EditorPane(self._theme, self._paths.window)
@@ -186,7 +188,7 @@ class _PaneMakers:
     def inspector(self) -> "InspectorPane":
         from app.panes.inspector.pane import InspectorPane
 
-        return InspectorPane(self._theme)
+        return InspectorPane(self._theme, self.inspector_pages)
 
     def console(self) -> "ConsolePane":
         from app.panes.console import ConsolePane

@@ -100,7 +100,7 @@ class BottomPanel(QWidget):
         column.addWidget(self._pages, 1)
 
     def add_pane(self, key: str, title: str, make: Callable[[], QWidget], *, at_right: bool = False) -> None:
-        """Add a tab; `make` is called when it is first shown."""
+        """Add a tab; `make` is called when it is first shown, and may give several tabs the same pane."""
         self._makers[key] = make
         self.tabs.add(key, title, at_right=at_right)
         self.tabs.row.removeWidget(self.fold_button)
@@ -120,7 +120,8 @@ class BottomPanel(QWidget):
         """A pane, making it if need be."""
         if key not in self._panes:
             self._panes[key] = self._makers[key]()
-            self._pages.addWidget(self._panes[key])
+            if self._pages.indexOf(self._panes[key]) < 0:
+                self._pages.addWidget(self._panes[key])
         return self._panes[key]
 
     def set_title(self, key: str, title: str) -> None:

@@ -28,6 +28,7 @@ from app.shell.window_commands import WindowCommands
 
 if TYPE_CHECKING:
     from app.panes.console import ConsolePane
+    from app.panes.inspector.pane import InspectorPane
 
 NARROW_PX = 1100
 DEFAULT_SIZE = QSize(1600, 1000)
@@ -57,6 +58,7 @@ class MainWindow(QMainWindow):
             snapshots=parts.snapshots, parent=self,
         )  # fmt: skip
         self.console: ConsolePane | None = None
+        self.inspector: InspectorPane | None = None
         self.wants_restart = False
         self._sidebar_wanted = True
         self._is_narrow = False
@@ -116,14 +118,23 @@ class MainWindow(QMainWindow):
 
     def _add_panel_panes(self) -> None:
         self.panel.add_pane("experts", "Experts", self._make_inspector)
+        for page in self.parts.inspector_pages:
+            self.panel.add_pane(page.key, page.title, self._make_inspector)
         self.panel.add_pane("console", "Console", self._make_console, at_right=True)
         self.panel.add_pane("problems", "Problems", self._problems_pane, at_right=True)
         self.panel.set_folded(folded=True)
 
     def _make_inspector(self) -> QWidget:
-        inspector = self.parts.make_inspector()
-        self.links.set_inspector(inspector)
-        return inspector
+        if self.inspector is None:
+            self.inspector = self.parts.make_inspector()
+            self.links.set_inspector(self.inspector)
+        return self.inspector
+
+    @Slot(str)
+    def _panel_pane_shown(self, key: str) -> None:
+        if self.inspector is not None and self.panel.pane(key) is self.inspector:
+            self.inspector.show_page(key)
+        self._layout_timer.start()
 
     def _make_console(self) -> QWidget:
         self.console = self.parts.make_console()
@@ -153,7 +164,7 @@ class MainWindow(QMainWindow):
         self.preview.webgl_restart_requested.connect(self._restart_with_webgl)
         self.right.mode_changed.connect(self._layout_timer.start)
         self.panel.fold_changed.connect(self._panel_folded)
-        self.panel.pane_shown.connect(self._layout_timer.start)
+        self.panel.pane_shown.connect(self._panel_pane_shown)
 
     def _set_default_sizes(self) -> None:
         self.outer.setSizes([SIDEBAR_PX, 1364])
@@ -340,7 +351,8 @@ class MainWindow(QMainWindow):
     @Slot()
     def _finish_start(self) -> None:
         """What can wait until the window is on screen: panes with large imports, and the engine."""
-        if self._panel_wanted:
+        known = self.panel.tabs.keys()  # a tab of the last time may be gone
+        if self._panel_wanted in known:
             self.panel.show_pane(self._panel_wanted)
         self.parts.engine.start()
 

@@ -1,6 +1,6 @@
 """What the composition root hands to the window: services, models, and makers of the panes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from app.models.chats import ConversationsModel
 from app.models.files import ProjectFilesModel
 from app.models.problems import ProblemsModel
 from app.panes.editor.pane import EditorPane
+from app.panes.inspector.pages import InspectorPage
 from app.panes.preview.pane import PreviewPane
 from app.paths import DataPaths
 from app.services.chat_session import ChatSession
@@ -51,5 +52,6 @@ class Parts:
     make_session: Callable[[], ChatSession]
     make_editor: Callable[[], EditorPane]
     make_preview: Callable[[], PreviewPane]
+    inspector_pages: Sequence[InspectorPage]
     make_inspector: "Callable[[], InspectorPane]"
     make_console: "Callable[[], ConsolePane]"

@@ -57,13 +57,13 @@ def test_a_prompt_becomes_a_running_scene_whose_tokens_show_their_experts(
     # a clicked token shows its experts in every MoE layer
     window.panel.show_pane("experts")
     inspector = window.links._inspector
-    strip = inspector.strip
+    strip = inspector.tokens.strip
     qtbot.waitUntil(lambda: strip.token_count() == message.usage["completion_tokens"])
     index = 40
     strip.select(index, index)
     strip.select(-1, -1)
     qtbot.mouseClick(strip.viewport(), Qt.MouseButton.LeftButton, pos=strip.token_rect(index).center())
-    model = inspector.detail.model()
+    model = inspector.tokens.detail.model()
     layers = session.model.card["moe_layers"]
     assert model.rowCount() == (layers if isinstance(layers, int) else len(layers))
     row = model.layer_row(0)

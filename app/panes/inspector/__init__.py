@@ -1,5 +1,1 @@
 """The inspector: which experts fired, for every token and layer. Everything is computed from a RoutingTrace."""
-
-from app.panes.inspector.pane import InspectorPane
-
-__all__ = ["InspectorPane"]

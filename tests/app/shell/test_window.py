@@ -1,5 +1,6 @@
 """The window as a person uses it: chats, panes, folding, commands, and what a restart brings back."""
 
+import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLineEdit
@@ -57,12 +58,22 @@ def test_an_answer_reaches_files_editor_preview_inspector_and_status(qtbot: QtBo
     assert window.header.chip.name.full_text().startswith("fake-moe")
 
 
+def test_a_page_drawn_by_the_processor_yields_it_while_an_answer_is_written(
+    qtbot: QtBot, program: Program, monkeypatch: pytest.MonkeyPatch
+):
+    window = program.open()
+    asked: list[bool] = []
+    monkeypatch.setattr(window.preview, "set_yielding", asked.append)
+    ask(qtbot, window, "a blue page")
+    assert asked == [True, False]
+
+
 def test_a_click_in_the_code_selects_its_token_and_back(qtbot: QtBot, program: Program):
     window = program.open()
     ask(qtbot, window, "a blue page")
     inspector = window.panel.pane("experts")
     message = window.chats.active.session.tree.path()[-1]
-    qtbot.waitUntil(lambda: inspector.strip.token_count() == message.usage["completion_tokens"], timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: inspector.tokens.strip.token_count() == message.usage["completion_tokens"], timeout=WAIT_MS)
     code = next(iter(window.chats.active._answers.values())).views[1].card.view
     at = message.text.index("blue")
     window.chats.active.range_picked.emit(message.id, at, at)

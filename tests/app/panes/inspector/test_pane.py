@@ -6,7 +6,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.panes.inspector import InspectorPane
+from app.panes.inspector.pages import InspectorPage, TracePage
+from app.panes.inspector.pane import InspectorPane
 from app.theme.theme import Theme
 from engine.trace import Phase, RoutingBlock, RoutingTrace, TraceToken
 
@@ -47,12 +48,12 @@ def pane(qtbot: QtBot, qapp: QApplication) -> InspectorPane:
 
 
 def click_token(qtbot: QtBot, pane: InspectorPane, position: int) -> None:
-    viewport = pane.strip.viewport()
-    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=pane.strip.token_rect(position).center())
+    viewport = pane.tokens.strip.viewport()
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=pane.tokens.strip.token_rect(position).center())
 
 
 def detail_texts(pane: InspectorPane) -> list[list[str]]:
-    model = pane.detail.model()
+    model = pane.tokens.detail.model()
     return [[model.index(row, column).data() for column in range(5)] for row in range(model.rowCount())]
 
 
@@ -63,7 +64,7 @@ def test_a_clicked_token_shows_its_experts_weights_and_margin_in_every_layer(
     with qtbot.waitSignal(pane.tokens_selected) as selected:
         click_token(qtbot, pane, 4)
     assert selected.args == [7, 7]
-    assert "ffb27a" in pane.detail.heading()
+    assert "ffb27a" in pane.tokens.detail.heading()
     assert detail_texts(pane) == [[str(layer), "4 · 5", ".75 .25", ".125", "—"] for layer in LAYERS]
 
 
@@ -81,12 +82,12 @@ def test_the_heat_map_counts_the_answer_and_then_the_selection(
     pane.set_trace(trace)
 
     def bright(expert: int) -> int:
-        where = pane.heat_map.cell_rect(0, expert).center().toPoint()
-        return pane.heat_map.grab().toImage().pixelColor(where).lightness()
+        where = pane.tokens.heat_map.cell_rect(0, expert).center().toPoint()
+        return pane.tokens.heat_map.grab().toImage().pixelColor(where).lightness()
 
     assert bright(4) > bright(0)
     pane.select_tokens(0, 1)
-    assert pane.strip.selection() == (0, 1)
+    assert pane.tokens.strip.selection() == (0, 1)
     assert bright(0) > bright(4)
 
 
@@ -97,23 +98,23 @@ def test_tokens_that_stream_in_appear_and_keep_the_selection(
     click_token(qtbot, pane, 1)
     grow(trace, [" ;"] * 20, "decode", expert=6)
     pane.trace_grew()
-    qtbot.waitUntil(lambda: pane.strip.token_count() == 25)
-    assert pane.strip.selection() == (1, 1)
+    qtbot.waitUntil(lambda: pane.tokens.strip.token_count() == 25)
+    assert pane.tokens.strip.selection() == (1, 1)
 
 
 def test_choosing_an_expert_s_cell_underlines_its_tokens(
     qtbot: QtBot, pane: InspectorPane, trace: RoutingTrace
 ) -> None:
     pane.set_trace(trace)
-    before = pane.strip.grab().toImage()
-    where = pane.heat_map.cell_rect(1, 5).center().toPoint()
-    qtbot.mouseClick(pane.heat_map, Qt.MouseButton.LeftButton, pos=where)
-    assert pane.strip.grab().toImage() != before
+    before = pane.tokens.strip.grab().toImage()
+    where = pane.tokens.heat_map.cell_rect(1, 5).center().toPoint()
+    qtbot.mouseClick(pane.tokens.heat_map, Qt.MouseButton.LeftButton, pos=where)
+    assert pane.tokens.strip.grab().toImage() != before
 
 
 def test_without_a_trace_it_says_what_to_do(pane: InspectorPane) -> None:
     pane.set_trace(None)
-    assert not pane.strip.isVisible()
+    assert not pane.tokens.strip.isVisible()
 
 
 def test_another_trace_takes_over_while_a_token_is_selected(
@@ -127,3 +128,39 @@ def test_another_trace_takes_over_while_a_token_is_selected(
         pane.set_trace(shorter)
     assert selected.args == [-1, -1]
     assert pane.trace() is shorter
+
+
+class Shown(TracePage):
+    """Notes what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[RoutingTrace | None, tuple[int, int]]] = []
+
+    def show_trace(self, trace: RoutingTrace | None, selection: tuple[int, int]) -> None:
+        self.calls.append((trace, selection))
+
+
+def test_a_page_of_its_own_is_made_when_shown_and_follows_trace_and_selection(
+    qtbot: QtBot, qapp: QApplication, trace: RoutingTrace
+) -> None:
+    made: list[Shown] = []
+
+    def make() -> Shown:
+        made.append(Shown())
+        return made[-1]
+
+    pane = InspectorPane(Theme(qapp, "dark"), [InspectorPage(key="usage", title="Usage", make=make)])
+    qtbot.addWidget(pane)
+    pane.set_trace(trace)
+    assert made == []
+    pane.show_page("usage")
+    pane.select_tokens(3, 4)
+    assert made[0].calls == [(trace, (-1, -1)), (trace, (3, 4))]
+    with qtbot.waitSignal(pane.tokens_selected) as selected:
+        made[0].tokens_wanted.emit(5, 6)
+    assert selected.args == [5, 6]
+    pane.show_page("experts")
+    pane.select_tokens(7, 7)
+    assert len(made[0].calls) == 3
+    assert len(made) == 1
