@@ -1,7 +1,7 @@
 """The one place that decides which flags QtWebEngine starts with. They must be set before the application object."""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 FLAGS_VARIABLE = "QTWEBENGINE_CHROMIUM_FLAGS"
@@ -38,6 +38,11 @@ def web_flags(*, software_gl: bool, no_sandbox: bool) -> list[str]:
         no_sandbox: only for root, where Chromium refuses to start otherwise.
     """
     return [*_ALWAYS, *(_SOFTWARE_GL if software_gl else ()), *(("--no-sandbox",) if no_sandbox else ())]
+
+
+def draws_in_software(environment: Mapping[str, str]) -> bool:
+    """Whether pages are drawn by the processor, by the flags that `apply_web_flags` has set."""
+    return _SOFTWARE_GL[-1] in environment.get(FLAGS_VARIABLE, "").split()
 
 
 def apply_web_flags(environment: MutableMapping[str, str], *, force_webgl: bool = False) -> None:

@@ -35,6 +35,7 @@ class Theme(QObject):
         self._mode: Mode = mode
         self._code_size_px = MONO_SIZE
         self._palettes = {name: load_palette(name) for name in ("dark", "light")}
+        self._icons: dict[tuple[str, str], QIcon] = {}
         self._icon_users: weakref.WeakKeyDictionary[QAbstractButton, tuple[str, str]] = weakref.WeakKeyDictionary()
         application.setStyle("Fusion")
         application.setFont(interface_font())
@@ -100,7 +101,10 @@ class Theme(QObject):
 
     def icon(self, name: str, role: str = "dim") -> QIcon:
         """The icon `name`; it doesn't follow a theme switch by itself, see `set_icon`."""
-        return make_icon(name, self.color(role), self.color("text"), self.color("faint"), self.color("accent"))
+        if (name, role) not in self._icons:
+            rest = (self.color(other) for other in ("text", "faint", "accent"))
+            self._icons[name, role] = make_icon(name, self.color(role), *rest)
+        return self._icons[name, role]
 
     def pixmap(self, name: str, role: str = "dim", size_px: int = ICON_SIZE, scale: float = 1.0) -> QPixmap:
         """One pixmap of an icon, for painting by hand."""
@@ -122,6 +126,7 @@ class Theme(QObject):
         if wanted is self._palette:
             return
         self._palette = wanted
+        self._icons.clear()
         self._apply()
         for button, (name, role) in list(self._icon_users.items()):
             button.setIcon(self.icon(name, role))

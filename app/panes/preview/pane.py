@@ -25,6 +25,7 @@ from app.theme.theme import Theme
 
 JUDGE_MS = 2500  # a page that ran this long without an error is said to run clean
 HIDDEN_FRAME_MS = 1000
+YIELDING_FRAME_MS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ class PreviewPane(QWidget):
         self._running = False
         self._fps = 0.0
         self._asked = ""
+        self._yields = False
         self._window: OwnWindow | None = None
         self._watcher = FolderWatcher(self)
         self.exports = PageExports(self)
@@ -127,6 +129,11 @@ class PreviewPane(QWidget):
     def project_changed(self) -> None:
         """Look whether files changed, and run the page again if they did. The pane watches the folder itself too."""
         self._watcher.look()
+
+    def set_yielding(self, on: bool) -> None:
+        """Let the page draw ten times a second only: something else needs the processor more."""
+        self._yields = on
+        self._limit_frames()
 
     def shut_down(self) -> None:
         """End the page and its process."""
@@ -186,7 +193,8 @@ class PreviewPane(QWidget):
             (self.errors.source_requested, self.source_requested), (self.errors.fix_requested, self._ask_for_fix),
             (self._stopped.first_pressed, self.reload), (self._stopped.second_pressed, self._ask_for_fix),
             (self._away.first_pressed, self._bring_back), (runner.run_started, self.run_started),
-            (runner.page_loaded, self._judge_timer.start), (runner.error_raised, self._show_error),
+            (runner.page_loaded, self._judge_timer.start), (runner.page_loaded, self._limit_frames),
+            (runner.error_raised, self._show_error),
             (runner.request_blocked, self._show_blocked), (runner.fps_measured, self._show_fps),
             (runner.pause_changed, self._show_paused), (runner.page_stopped, self._show_stopped),
             (runner.webgl_missed, self._show_no_webgl), (runner.console_written, self.console_written),
@@ -365,11 +373,16 @@ class PreviewPane(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         """A page nobody sees draws once a second."""
         super().hideEvent(event)
-        if self._running and self._window is None:
-            self._runner.set_frame_interval(HIDDEN_FRAME_MS)
+        self._limit_frames()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Lift the cap."""
         super().showEvent(event)
-        if self._running:
-            self._runner.set_frame_interval(0)
+        self._limit_frames()
+
+    @Slot()
+    def _limit_frames(self) -> None:
+        if not self._running:
+            return
+        is_seen = self.isVisible() or self._window is not None
+        self._runner.set_frame_interval(YIELDING_FRAME_MS * self._yields if is_seen else HIDDEN_FRAME_MS)

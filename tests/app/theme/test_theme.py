@@ -81,6 +81,8 @@ def test_icons_follow_the_theme(qtbot, theme: Theme):
     assert stroke().lightness() > 200
     theme.set_mode("light")
     assert stroke().lightness() < 80
+    assert theme.icon("plus", "text").cacheKey() == theme.icon("plus", "text").cacheKey()
+    assert theme.icon("plus", "text").cacheKey() != theme.icon("plus", "dim").cacheKey()
 
 
 def test_every_icon_takes_its_colour_from_the_theme():
