@@ -12,6 +12,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 logger = logging.getLogger(__name__)
+_SEND_JSON = "Send a JSON object with the header Content-Type: application/json."
+TOO_LARGE = ("too_large", "The request is larger than 64 MiB.", "Send less text.")
+_OF_THE_BODY = {  # 400 is how FastAPI says that a body could not even be parsed
+    400: ("malformed_json", "The request's body cannot be read as JSON.", _SEND_JSON), 413: TOO_LARGE,
+}
 
 
 class ApiError(Exception):
@@ -55,6 +60,8 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refuse_http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code in _OF_THE_BODY:
+            return JSONResponse(error_body(error.status_code, *_OF_THE_BODY[error.status_code]), error.status_code)
         message = f"{request.method} {request.url.path}: {error.detail}."
         next_step = "See /docs for the paths and methods there are."
         return JSONResponse(error_body(error.status_code, "no_such_path", message, next_step), error.status_code)
@@ -72,8 +79,10 @@ def _validation_body(problems: Sequence[Any]) -> dict[str, Any]:
     if first["type"] == "json_invalid":
         reason = first.get("ctx", {}).get("error", "")
         return error_body(400, "malformed_json", f"The request's body is not JSON: {reason} at character {place}.",
-                          "Send a JSON object with the header Content-Type: application/json.")
+                          _SEND_JSON)
     found = first.get("input")
+    if not place and not isinstance(found, dict):
+        return error_body(400, "malformed_json", "The request's body was not given as a JSON object.", _SEND_JSON)
     shown = json.dumps(found, default=str)[:80] if not isinstance(found, dict) else "an object"
     message = f"{place or 'The body'}: {first['msg']} (got {shown})."
     return error_body(400, "invalid_value", message, "Correct this field; /docs shows the form of a request.",

@@ -14,6 +14,7 @@ from typing import Any
 
 SUPPORTED_MODEL_TYPES = ("kimi_k2", "deepseek_v3")
 _JsonObject = Mapping[str, Any]
+_LARGEST = 1 << 40  # above every size and position there is; keeps nonsense from becoming an overflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +241,7 @@ class _Reader:
 
     def whole(self, key: str, *, minimum: int = 1) -> int:
         value = self._values.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= _LARGEST:
             found = "has no" if key not in self._values else f"gives {value!r} for"
             raise ValueError(
                 f"config.json {found} {key}; a whole number of at least {minimum} belongs there."
@@ -256,6 +257,17 @@ class _Reader:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
             raise ValueError(f"config.json gives {value!r} for {key}; a number above 0 belongs there.")
         return float(value)
+
+
+def config_object(values: _JsonObject, key: str) -> _JsonObject:
+    """The object under `key`, empty when there is none; ValueError when something else stands there."""
+    value = values.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"config.json gives {value!r} for {key}; an object in braces belongs there."
+            " Fetch the checkpoint's config.json again."
+        )
+    return value
 
 
 def _refuse_variants(values: _JsonObject) -> None:
@@ -276,8 +288,8 @@ def _refuse_variants(values: _JsonObject) -> None:
 
 
 def _read_rope(values: _JsonObject) -> tuple[float, YarnScaling | None]:
-    rope = values.get("rope_parameters") or {}
-    scaling = values.get("rope_scaling") or rope
+    rope = config_object(values, "rope_parameters")
+    scaling = config_object(values, "rope_scaling") or rope
     theta = _Reader({"rope_theta": values.get("rope_theta", rope.get("rope_theta", 10000.0))})
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind == "default":

@@ -14,10 +14,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.api_docs import docs_page
-from engine.api_errors import ApiError, install_handlers
+from engine.api_errors import TOO_LARGE, ApiError, install_handlers
 from engine.api_types import ChatBody, CompletionBody, LoadBody, chat_request, completion_request
 from engine.events import Delta, Event, Failed, Finished, GenerateRequest
 from engine.replies import ChatReply, Reply, TextReply, failure_body, sse_data
@@ -57,7 +58,22 @@ class _Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _refusal(Headers(scope=scope), scope["path"], self._key) if scope["type"] == "http" else None
         next_app = self._app if refusal is None else JSONResponse(refusal.body, refusal.status)
-        await next_app(scope, receive, send)
+        await next_app(scope, _limited(receive), send)
+
+
+def _limited(receive: Receive) -> Receive:
+    """Watch over a body sent in chunks, whose length no header says."""
+    num_bytes = 0
+
+    async def receive_some() -> Message:
+        nonlocal num_bytes
+        message = await receive()
+        num_bytes += len(message.get("body", b""))
+        if num_bytes > MAX_BODY_BYTES:
+            raise HTTPException(413)
+        return message
+
+    return receive_some
 
 
 def _refusal(headers: Headers, path: str, key: str) -> ApiError | None:
@@ -76,7 +92,7 @@ def _refusal(headers: Headers, path: str, key: str) -> ApiError | None:
                         "the engine printed when it started, or that EXPERTARIUM_API_KEY holds.")
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-        return ApiError(413, "too_large", f"The request is larger than {MAX_BODY_BYTES} bytes.", "Send less text.")
+        return ApiError(413, *TOO_LARGE)
     return None
 
 

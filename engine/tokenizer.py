@@ -22,7 +22,8 @@ from engine.trace import TraceToken
 
 _MAX_HELD_TOKENS = 8  # tokens of one character: more are no valid UTF-8
 _Places = list[tuple[int, int]]
-_NEXT_STEP = "Fetch tokenizer.json and tokenizer_config.json of the checkpoint again, or send prompt_token_ids."
+_NEXT_STEP = ("Fetch tokenizer.json and tokenizer_config.json of the checkpoint into its folder, or choose another "
+              "model; through the API, prompt_token_ids work without.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class ChatTokenizer:
         try:
             return template.render(messages=list(messages), tools=list(tools) if tools else None,
                                    add_generation_prompt=True, **self._special_tokens)
-        except jinja2.TemplateError as error:
+        except Exception as error:  # a template is a program of somebody else's: it can fail in any way
             raise ValueError(f"The model's chat template refuses these messages: {error}. Check the roles and their "
                              "order: system first, then user and assistant in turn.") from error
 
@@ -177,8 +178,12 @@ def load_tokenizer(folder: Path) -> ChatTokenizer:
     names = {key: _token_string(config.get(key)) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
     special_tokens = {key: value for key, value in names.items() if value is not None}
     end_id = backend.token_to_id(special_tokens["eos_token"]) if "eos_token" in special_tokens else None
-    return ChatTokenizer(backend, template=read_chat_template(folder), special_tokens=special_tokens,
-                         end_id=end_id)
+    try:
+        return ChatTokenizer(backend, template=read_chat_template(folder), special_tokens=special_tokens,
+                             end_id=end_id)
+    except jinja2.TemplateError as error:
+        raise ValueError(f"The chat template in {folder} is broken ({error}). Fetch chat_template.jinja or "
+                         "tokenizer_config.json of the checkpoint again.") from error
 
 
 def _load_backend(folder: Path) -> Tokenizer:

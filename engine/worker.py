@@ -166,10 +166,9 @@ class Worker:
         self._end_all("model_changed", "Another model is being loaded. Send the request again when it is ready.")
         try:
             model, scheduler = self._loaded(folder)
-        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        except Exception as error:  # somebody else's files decide what is raised, and the thread must outlive it
             logger.exception("The model in %s could not be loaded", folder)
-            self._set(state="error", progress=0.0, message=str(error) or "There is not enough memory for this model. "
-                      "Choose a smaller one.")
+            self._set(state="error", progress=0.0, message=_why_not_loaded(folder, error))
             return
         self._scheduler = scheduler
         logger.info("Loaded %s", model.card)
@@ -194,6 +193,21 @@ class Worker:
              model_name: str | None = None) -> None:
         self._status = replace(self._status, state=state, progress=progress, message=message,
                                model_name=self._status.model_name if model_name is None else model_name)
+
+
+def _why_not_loaded(folder: Path, error: Exception) -> str:
+    """Say why a model could not be loaded, and what to do."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, ValueError):  # ours, written for people
+        return text
+    if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
+        return f"There is not enough free memory for {folder.name}. Close other programs, or choose a smaller model."
+    if isinstance(error, ImportError):
+        return f"A part of the program is missing ({text}). Run its set-up again: make run."
+    if isinstance(error, OSError):
+        return f"{folder} cannot be read ({text}). Check its permissions and its disk, or choose another model."
+    return (f"{folder.name} cannot be opened ({type(error).__name__}: {text}). Its files are damaged or of another "
+            "kind; fetch them again, or choose another model.")
 
 
 def _tokenizer_or_problem(folder: Path) -> tuple[ChatTokenizer | None, str]:

@@ -150,7 +150,7 @@ def _read_header(path: Path) -> dict[str, TensorEntry]:
             for name, value in header.items()
             if name != "__metadata__"
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no readable safetensors file (its header is damaged or cut off). Fetch the file again."
         ) from error

@@ -13,7 +13,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from engine.config import ModelConfig, read_config
+from engine.config import ModelConfig, config_object, read_config
 from engine.models.base import MoeModel
 from engine.models.k2.model import K2Model
 from engine.models.k2.runner import K2Runner
@@ -145,7 +145,7 @@ def _check_numbers(tensor: Tensor, name: str, file: Path) -> None:
 
 def fp8_block(config_values: dict[str, Any]) -> tuple[int, int]:
     """Rows and columns of a block that shares a scale; ValueError when the weights are quantised otherwise."""
-    quantization = config_values.get("quantization_config") or {}
+    quantization = config_object(config_values, "quantization_config")
     method = quantization.get("quant_method")
     block = quantization.get("weight_block_size") or [BLOCK, BLOCK]
     if method not in (None, "fp8"):
@@ -153,8 +153,11 @@ def fp8_block(config_values: dict[str, Any]) -> tuple[int, int]:
             f"The weights are quantised with {method!r}. This engine reads float32, float16, bfloat16 and block FP8;"
             " choose a version of the checkpoint in one of these."
         )
-    if len(block) != 2 or not all(isinstance(size, int) and size > 0 for size in block):
-        raise ValueError(f"config.json gives {block!r} as weight_block_size; two whole numbers belong there.")
+    if not isinstance(block, list) or len(block) != 2 or not all(isinstance(size, int) and size > 0 for size in block):
+        raise ValueError(
+            f"config.json gives {block!r} as weight_block_size; two whole numbers belong there."
+            " Fetch the checkpoint's config.json again."
+        )
     return block[0], block[1]
 
 

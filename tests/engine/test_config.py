@@ -74,6 +74,9 @@ def test_another_architecture_is_named_beside_what_is_supported() -> None:
         ({"first_k_dense_replace": 62}, "first_k_dense_replace 62 exceeds"),
         ({"routed_scaling_factor": -1}, "-1 for routed_scaling_factor"),
         ({"eos_token_id": "end"}, "'end' for eos_token_id"),
+        ({"rope_scaling": "yarn"}, "'yarn' for rope_scaling"),
+        ({"rope_parameters": [1]}, r"\[1\] for rope_parameters"),
+        ({"num_hidden_layers": 10**30}, "for num_hidden_layers"),
     ],
 )
 def test_each_contradiction_is_named(changes: dict[str, Any], message: str) -> None:

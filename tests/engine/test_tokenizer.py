@@ -95,6 +95,14 @@ def test_an_absent_or_broken_tokenizer_is_a_clear_error(tmp_path: Path) -> None:
         load_tokenizer(bare)
 
 
+@pytest.mark.parametrize("template", ["{% if %}", "{{ messages | nonsense }}"])
+def test_a_broken_template_is_named(tmp_path: Path, template: str) -> None:
+    copy = make_tiny_checkpoint(tmp_path / "bare")
+    (copy / "chat_template.jinja").write_text(template, "utf-8")
+    with pytest.raises(ValueError, match=r"chat template in .* is broken .* Fetch"):
+        load_tokenizer(copy)
+
+
 def test_a_model_without_a_template_does_not_chat(tmp_path: Path) -> None:
     copy = make_tiny_checkpoint(tmp_path / "bare")
     (copy / "chat_template.jinja").unlink()
@@ -110,6 +118,9 @@ def test_a_template_may_refuse_and_cannot_reach_out_of_its_sandbox(tmp_path: Pat
     template = copy / "chat_template.jinja"
     template.write_text("{{ raise_exception('no system turns') }}", "utf-8")
     with pytest.raises(ValueError, match="no system turns"):
+        load_tokenizer(copy).render_chat([user("hi")])
+    template.write_text("{{ strftime_now(5) }}", "utf-8")  # an error of Python's, not of Jinja's
+    with pytest.raises(ValueError, match="refuses these messages"):
         load_tokenizer(copy).render_chat([user("hi")])
     template.write_text("{{ messages.__class__.__mro__[1].__subclasses__() }}", "utf-8")
     with pytest.raises(ValueError, match="refuses these messages"):

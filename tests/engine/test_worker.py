@@ -314,6 +314,25 @@ def test_loading_another_model_ends_requests_and_a_failed_load_keeps_the_old(cli
     assert client.model.id == "second"
 
 
+@pytest.mark.parametrize(("error", "words"), [
+    (KeyError("layers"), "cannot be opened (KeyError: 'layers')"),
+    (RuntimeError("CUDA out of memory. Tried to allocate 3 GiB"), "not enough free memory"),
+    (MemoryError(), "choose a smaller model"),
+    (PermissionError(13, "Permission denied"), "Check its permissions"),
+    (ImportError("No module named torch"), "set-up again"),
+])
+def test_no_fault_of_a_load_ends_the_thread(
+        client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("engine.weights.load.load_model", fail)
+    load(client.worker, folder)
+    assert client.worker.status.state == "error"
+    assert words in client.worker.status.message
+    assert text_of(client.answer(client.request()))
+
+
 def test_a_request_for_a_model_that_was_replaced_fails(client: Client, tmp_path: Path) -> None:
     old = client.model
     load(client.worker, make_tiny_checkpoint(tmp_path / "second", seed=9))

@@ -3,6 +3,7 @@
 import io
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_the_host_header_must_name_this_machine(engine: Engine, host: str, allow
 @pytest.mark.parametrize(("body", "words"), [
     (b'{"messages": [', "not JSON"),
     (b"[]", "body"),
+    (b"[" * 50_000, "cannot be read as JSON"),
     (b'{"messages": 5}', "messages"),
     (b"\xff\xfe", ""),
 ])
@@ -52,6 +54,23 @@ def test_a_malformed_body_is_refused_in_our_form(engine: Engine, body: bytes, wo
     error = answer.json()["error"]
     assert words in error["message"]
     assert error["next_step"]
+
+
+def test_a_body_without_its_type_is_told_which(engine: Engine) -> None:
+    answer = httpx.post(f"{engine.url}/v1/chat/completions", content=json.dumps(ASK), headers=engine.headers)
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["error"]["next_step"]
+
+
+def test_a_body_without_end_is_cut_off(engine: Engine) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(80):
+            yield b" " * (1 << 20)
+
+    headers = {**engine.headers, "Content-Type": "application/json"}
+    answer = httpx.post(f"{engine.url}/v1/chat/completions", content=pieces(), headers=headers, timeout=60)
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "too_large"
 
 
 def test_half_a_surrogate_pair_is_no_error(engine: Engine) -> None:
@@ -107,13 +126,21 @@ def _damage(name: str, folder: Path) -> None:
     elif name == "shape":
         config = json.loads((folder / "config.json").read_text("utf-8"))
         (folder / "config.json").write_text(json.dumps({**config, "moe_intermediate_size": 48}), "utf-8")
+    elif name == "shard":
+        index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+        weights.rename(folder / "model-1.safetensors")
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    elif name == "nan":
+        data = bytearray(weights.read_bytes())
+        data[-4:] = b"\xff\xff\xff\xff"
+        weights.write_bytes(data)
     elif name == "config":
         (folder / "config.json").write_text("{", "utf-8")
 
 
 @pytest.mark.parametrize(("name", "words"), [
     ("truncated", "model.safetensors"), ("missing", "safetensors"), ("architecture", "gpt9"),
-    ("shape", "shape"), ("config", "config.json"),
+    ("shape", "shape"), ("config", "config.json"), ("shard", "model-2.safetensors"), ("nan", "NaN"),
 ])
 def test_a_damaged_checkpoint_is_an_error_with_cause_and_the_engine_stays(
         engine: Engine, tmp_path: Path, name: str, words: str) -> None:

@@ -148,7 +148,9 @@ def test_a_truncated_file_is_named(folder: Path) -> None:
         open_model(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"12345", b"\xff" * 64, b"\x10" + bytes(7) + b"not json at all!"])
+@pytest.mark.parametrize("content", [b"", b"12345", b"\xff" * 64, b"\x10" + bytes(7) + b"not json at all!",
+                                     b"\x34" + bytes(7) + b'{"a": {"dtype": "F32", "shape": [1], "data_offsets":[0]}}',
+                                     b"\x00\x80" + bytes(6) + b"[" * 0x8000])
 def test_a_damaged_header_is_named(folder: Path, content: bytes) -> None:
     (folder / SAVED).write_bytes(content)
     with pytest.raises(ValueError, match=r"no readable safetensors file"):
@@ -215,6 +217,10 @@ def test_other_storage_is_named(folder: Path) -> None:
     change_config(folder, quantization_config={"quant_method": "compressed-tensors"})
     with pytest.raises(ValueError, match=r"quantised with 'compressed-tensors'"):
         open_model(folder)
+    for wrong in ("fp8", {"quant_method": "fp8", "weight_block_size": 128}):
+        change_config(folder, quantization_config=wrong)
+        with pytest.raises(ValueError, match=r"belongs? there"):
+            open_model(folder)
 
 
 def test_a_model_larger_than_the_machine_is_refused_before_reading(folder: Path) -> None:
