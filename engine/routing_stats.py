@@ -17,6 +17,10 @@ from engine.trace import UNUSED_EXPERT, RoutingTrace
 Rows = npt.NDArray[np.intp] | Sequence[int] | None
 F64 = npt.NDArray[np.float64]
 
+NO_WEIGHTS = 'This trace was recorded without weights. Record it again with routing "ids" or "full".'
+NO_MARGIN = 'This trace was recorded without margins. Record it again with routing "ids" or "full".'
+NO_SHARED = "This trace holds no shares of the shared experts: its source does not give them."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChanceLoad:
@@ -43,7 +47,7 @@ def weight_sum(trace: RoutingTrace, rows: Rows = None) -> F64:
         ValueError: the trace holds no weights.
     """
     if trace.weights is None:
-        raise ValueError('This trace was recorded without weights. Record it again with routing "ids" or "full".')
+        raise ValueError(NO_WEIGHTS)
     ids = _selected(trace.ids, rows).astype(np.int64)
     return _binned(trace, ids, _selected(trace.weights, rows).astype(np.float64))
 
@@ -52,7 +56,10 @@ def _binned(trace: RoutingTrace, ids_NLK: npt.NDArray[np.int64], values: F64 | N
     num_layers = len(trace.layers)
     cells = ids_NLK + (np.arange(num_layers) * trace.num_experts)[None, :, None]
     used = ids_NLK != UNUSED_EXPERT
-    counted = np.bincount(cells[used], None if values is None else values[used], num_layers * trace.num_experts)
+    if not used.all():  # picking costs more than counting, and is hardly ever needed
+        cells, values = cells[used], None if values is None else values[used]
+    flat_values = None if values is None else values.ravel()
+    counted = np.bincount(cells.ravel(), flat_values, num_layers * trace.num_experts)
     return counted.reshape(num_layers, trace.num_experts).astype(np.float64)
 
 
@@ -93,7 +100,7 @@ def margin_quantiles(trace: RoutingTrace, rows: Rows = None,
         ValueError: the trace holds no margins, or no row is selected.
     """
     if trace.margin is None:
-        raise ValueError('This trace was recorded without margins. Record it again with routing "ids" or "full".')
+        raise ValueError(NO_MARGIN)
     margins = _selected(trace.margin, rows).astype(np.float64)
     if len(margins) == 0:
         raise ValueError("No tokens are selected. Select at least one.")
@@ -115,3 +122,73 @@ def reuse(trace: RoutingTrace, rows: Rows = None) -> F64:
 def chance_reuse(num_experts: int, top_k: int) -> float:
     """Give the overlap two random choices of K among E have on average: K*K/E."""
     return top_k * top_k / num_experts
+
+
+# --- one token at a time
+
+
+def leading_expert(trace: RoutingTrace, layer_row: int, rows: Rows = None) -> npt.NDArray[np.int64]:
+    """Give each token's expert of the largest weight in one layer (of the first place, without weights): [N].
+
+    `layer_row` counts the trace's layers from 0. A token for which no expert ran has -1.
+    """
+    ids = _selected(trace.ids[:, layer_row], rows).astype(np.int64)
+    slots = np.zeros(len(ids), np.intp)
+    if trace.weights is not None and len(ids):
+        weights = _selected(trace.weights[:, layer_row], rows).astype(np.float32)
+        slots = np.where(ids == UNUSED_EXPERT, -np.inf, weights).argmax(axis=1)
+    leaders = ids[np.arange(len(ids)), slots]
+    return np.where(leaders == UNUSED_EXPERT, -1, leaders)
+
+
+def choice_entropy(trace: RoutingTrace, rows: Rows = None, layer_row: int | None = None) -> F64:
+    """Give how evenly a token's weight is spread over its chosen experts, in one layer or as the mean of all: [N].
+
+    Shannon entropy of the weights, normalised to a sum of 1, over log K: 1 = all alike, 0 = one expert does it all.
+
+    Raises:
+        ValueError: the trace holds no weights.
+    """
+    if trace.weights is None:
+        raise ValueError(NO_WEIGHTS)
+    used = _layers_of(trace.ids, layer_row, rows) != UNUSED_EXPERT
+    weights = np.where(used, np.maximum(_layers_of(trace.weights, layer_row, rows).astype(np.float64), 0.0), 0.0)
+    totals = weights.sum(axis=2, keepdims=True)
+    share = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+    logs = np.log(share, out=np.zeros_like(share), where=share > 0)
+    top_k = weights.shape[2]
+    spread = -(share * logs).sum(axis=2) / np.log(top_k) if top_k > 1 else np.zeros(weights.shape[:2])
+    return np.asarray(spread.mean(axis=1), np.float64)
+
+
+def token_margin(trace: RoutingTrace, rows: Rows = None, layer_row: int | None = None) -> F64:
+    """Give each token's margin in one layer or as the mean of all: [N].
+
+    Raises:
+        ValueError: the trace holds no margins.
+    """
+    if trace.margin is None:
+        raise ValueError(NO_MARGIN)
+    return np.asarray(_layers_of(trace.margin, layer_row, rows).astype(np.float64).mean(axis=1), np.float64)
+
+
+def token_shared(trace: RoutingTrace, rows: Rows = None, layer_row: int | None = None) -> F64:
+    """Give the shared experts' share of the output norm, in one layer or as the mean of all: [N].
+
+    Raises:
+        ValueError: the trace holds no shares.
+    """
+    if trace.shared is None:
+        raise ValueError(NO_SHARED)
+    return np.asarray(_layers_of(trace.shared, layer_row, rows).astype(np.float64).mean(axis=1), np.float64)
+
+
+def surprise(trace: RoutingTrace, rows: Rows = None) -> F64:
+    """Give each token's surprise, -log2 p, in bits: [N], NaN where its source gives no probability (a prompt)."""
+    tokens = trace.tokens if rows is None else [trace.tokens[row] for row in rows]
+    logprobs = np.array([np.nan if token.logprob is None else token.logprob for token in tokens], np.float64)
+    return np.asarray(np.maximum(-logprobs / np.log(2.0), 0.0), np.float64)
+
+
+def _layers_of(array: npt.NDArray[np.generic], layer_row: int | None, rows: Rows) -> npt.NDArray[np.generic]:
+    return _selected(array if layer_row is None else array[:, layer_row:layer_row + 1], rows)

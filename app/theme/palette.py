@@ -48,6 +48,7 @@ class Palette:
     syntax: Mapping[str, str]
     expert_hues: tuple[str, ...]
     heat_stops: tuple[str, ...]
+    diverging_stops: tuple[str, ...]
 
 
 def load_palette(name: str) -> Palette:
@@ -60,6 +61,7 @@ def load_palette(name: str) -> Palette:
         syntax=data["syntax"],
         expert_hues=tuple(data["experts"]["hues"]),
         heat_stops=tuple(data["experts"]["heat"]),
+        diverging_stops=tuple(data["experts"]["diverging"]),
     )
 
 

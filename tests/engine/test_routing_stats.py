@@ -6,14 +6,19 @@ import pytest
 from engine.routing_stats import (
     chance_load,
     chance_reuse,
+    choice_entropy,
     entropy,
     expert_load,
+    leading_expert,
     load_deviation,
     margin_quantiles,
     reuse,
+    surprise,
+    token_margin,
+    token_shared,
     weight_sum,
 )
-from engine.trace import RoutingBlock, RoutingTrace, TraceToken
+from engine.trace import UNUSED_EXPERT, RoutingBlock, RoutingTrace, TraceToken
 
 
 @pytest.fixture
@@ -72,3 +77,49 @@ def test_margins_and_reuse(trace: RoutingTrace) -> None:
     assert reuse(trace, [0]).tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="Select at least one"):
         margin_quantiles(trace, [])
+
+
+def bare_trace() -> RoutingTrace:
+    """One token with expert numbers alone."""
+    bare = RoutingTrace(num_experts=4)
+    bare.append([TraceToken(id=0, text="", phase="prefill")],
+                RoutingBlock(layers=(1,), ids=np.array([[[2, 1]]], np.uint16)))
+    return bare
+
+
+def test_the_leading_expert_has_the_largest_weight() -> None:
+    made = RoutingTrace(num_experts=4)
+    ids = np.array([[[0, 1]], [[2, 3]], [[3, UNUSED_EXPERT]], [[UNUSED_EXPERT, UNUSED_EXPERT]]], np.uint16)
+    weights = np.array([[[0.25, 0.75]], [[0.5, 0.5]], [[0.1, 0.0]], [[0.0, 0.0]]], np.float16)
+    made.append([TraceToken(id=0, text="", phase="decode")] * 4, RoutingBlock(layers=(1,), ids=ids, weights=weights))
+    assert leading_expert(made, 0).tolist() == [1, 2, 3, -1]
+    assert leading_expert(made, 0, [2, 0]).tolist() == [3, 1]
+    assert leading_expert(bare_trace(), 0).tolist() == [2]
+
+
+def test_the_entropy_of_a_choice_by_hand() -> None:
+    made = RoutingTrace(num_experts=8)
+    ids = np.array([[[0, 1, 2, 3], [0, 1, 2, 3]], [[0, 1, 2, 3], [0, 1, UNUSED_EXPERT, UNUSED_EXPERT]]], np.uint16)
+    weights = np.array([[[0.5, 0.5, 0.5, 0.5], [2.5, 0, 0, 0]], [[0.5, 0.25, 0.125, 0.125], [1, 1, 0, 0]]], np.float16)
+    made.append([TraceToken(id=0, text="", phase="decode")] * 2, RoutingBlock(layers=(3, 4), ids=ids, weights=weights))
+    assert choice_entropy(made, layer_row=0).tolist() == pytest.approx([1.0, 1.75 / 2])
+    assert choice_entropy(made, layer_row=1).tolist() == pytest.approx([0.0, 0.5])
+    assert choice_entropy(made).tolist() == pytest.approx([0.5, (0.875 + 0.5) / 2])
+    with pytest.raises(ValueError, match="without weights"):
+        choice_entropy(bare_trace())
+
+
+def test_margin_and_share_of_a_token_are_of_a_layer_or_the_mean(trace: RoutingTrace) -> None:
+    assert token_margin(trace, [1]).tolist() == pytest.approx([0.35], abs=1e-3)
+    assert token_margin(trace, [2, 0], layer_row=1).tolist() == pytest.approx([0.6, 0.2], abs=1e-3)
+    for value in (token_margin, token_shared):
+        with pytest.raises(ValueError, match=r"holds no|without margins"):
+            value(bare_trace())
+
+
+def test_surprise_is_in_bits_and_absent_where_no_probability_is_given() -> None:
+    made = RoutingTrace(num_experts=2)
+    tokens = [TraceToken(id=0, text="", phase="decode", logprob=logprob) for logprob in (None, np.log(0.25), 0.0)]
+    made.append(tokens, RoutingBlock(layers=(1,), ids=np.zeros((3, 1, 1), np.uint16)))
+    assert np.isnan(surprise(made)[0])
+    assert surprise(made, [1, 2]).tolist() == pytest.approx([2.0, 0.0])
