@@ -20,7 +20,7 @@ _FIELDS = {"ids": "ids_NLK", "weights": "weights_NLK", "margin": "margin_NL", "s
 
 def to_block(routing: Routing, layers: tuple[int, ...]) -> RoutingBlock:
     """Convert the routing of a prefill: one row per token."""
-    arrays = {name: _on_host(name, tensor) for name, field in _FIELDS.items()
+    arrays = {name: _stored(name, tensor.cpu().numpy()) for name, field in _FIELDS.items()
               if (tensor := getattr(routing, field)) is not None}
     return RoutingBlock(layers=layers, **arrays)
 
@@ -36,15 +36,22 @@ def rows_to_block(
     arrays: dict[str, Any] = {}
     for name in names:
         tensors: list[Tensor | None] = [getattr(routing, _FIELDS[name]) for routing, _ in rows]
-        places = (slice(None), slice(width)) if name in _BY_PLACE else ()
-        picked = [tensor[row, *places] for tensor, (_, row) in zip(tensors, rows, strict=True) if tensor is not None]
-        if len(picked) == len(rows):
-            arrays[name] = _on_host(name, torch.stack(picked))
+        known = [(tensor, row) for tensor, (_, row) in zip(tensors, rows, strict=True) if tensor is not None]
+        if len(known) == len(rows):
+            picked = _picked(known)
+            arrays[name] = _stored(name, picked[:, :, :width] if name in _BY_PLACE else picked)
     return RoutingBlock(layers=layers, **arrays)
 
 
-def _on_host(name: str, tensor: Tensor) -> Any:
-    array: npt.NDArray[Any] = tensor.detach().cpu().numpy()
+def _picked(known: list[tuple[Tensor, int]]) -> npt.NDArray[Any]:
+    """One row of each tensor, on the host."""
+    if known[0][0].is_cpu:  # numpy's slices take a third of the time of torch's
+        return np.concatenate([tensor.numpy()[row : row + 1] for tensor, row in known])
+    picked: npt.NDArray[Any] = torch.cat([tensor[row : row + 1] for tensor, row in known]).cpu().numpy()
+    return picked
+
+
+def _stored(name: str, array: npt.NDArray[Any]) -> Any:
     if name in ("ids", "candidates"):
         ids: U16 = array.astype(np.uint16)
         return ids

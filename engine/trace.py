@@ -76,6 +76,8 @@ class RoutingBlock:
 def concatenate(blocks: Sequence[RoutingBlock]) -> RoutingBlock:
     """Join blocks of the same layers along the tokens; arrays that one of them lacks are left out."""
     assert blocks
+    if len(blocks) == 1:
+        return blocks[0]
     parts = [block.arrays() for block in blocks]
     names = set(parts[0]).intersection(*parts[1:])
     joined: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in names}

@@ -161,14 +161,14 @@ class ExpertRows:
         ids_M = choice.ids_NK.flatten()
         inner_MC = _sum_rows(
             experts.gate_up_EDC.detach().flatten(0, 1),
-            self._gate_up_rows_ED.index_select(0, ids_M),
+            self._gate_up_rows_ED.index_select(0, ids_M).view(-1),
             self._gate_up_bags[: num_tokens * per_token],
             x_BD.unsqueeze(1).expand(-1, per_token, -1),
         )
         inner_MF = gated(inner_MC).mul_(choice.weights_NK.view(-1, 1))
         return _sum_rows(
             experts.down_EFD.detach().flatten(0, 1),
-            self._down_rows_EF.index_select(0, ids_M),
+            self._down_rows_EF.index_select(0, ids_M).view(-1),
             self._down_bags[:num_tokens],
             inner_MF,
         )
@@ -191,7 +191,7 @@ class FastLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """[B, in] to [B, out]."""
-        if self._rows is None or len(x) > 1:
+        if self._rows is None or x.shape[0] > 1:
             return F.linear(x, self._weight)
         return _sum_rows(self._rows, self._indices, self._bags, x)
 
@@ -249,4 +249,4 @@ def _sum_rows(rows_XC: Tensor, indices: Tensor, bags: Tensor, weights: Tensor) -
     # The raw operator: torch.nn.functional's wrapper costs more than the sum does.
     mode_sum = 0
     flat = weights.reshape(-1)
-    return torch.embedding_bag(rows_XC, indices.view(-1), bags, False, mode_sum, False, flat, False)[0]  # noqa: FBT003
+    return torch.embedding_bag(rows_XC, indices, bags, False, mode_sum, False, flat, False)[0]  # noqa: FBT003

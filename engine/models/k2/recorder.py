@@ -1,6 +1,6 @@
 """Collects routing layer by layer during one pass and hands it over as one value.
 
-Kept cheap: per layer two norms and a few references; everything else happens once at the end of the pass.
+Kept cheap: per layer a few references (for a prompt, two norms too), and everything else once at the end of the pass.
 """
 
 import torch
@@ -11,6 +11,8 @@ from engine.config import ModelConfig
 from engine.models.base import Capture, Routing
 from engine.models.k2.moe import Choice
 from engine.trace import UNUSED_EXPERT
+
+_FEW_TOKENS = 16  # up to these, outputs are kept for one norm at the end; those of a long prompt would be too much
 
 
 class RoutingRecorder:
@@ -24,13 +26,14 @@ class RoutingRecorder:
         wanted = max(self._num_candidates, self._per_token + 1) if self._full else self._per_token + 1
         self.num_best = min(wanted, config.num_experts)
         self._choices: list[Choice] = []
-        self._norms: list[tuple[Tensor, Tensor]] = []
+        self._outputs: list[Tensor] = []  # of routed and shared experts in turn, or their norms
 
     def add(self, choice: Choice, routed_ND: Tensor, shared_ND: Tensor | None) -> None:
         """Take in one MoE layer."""
         self._choices.append(choice)
         if shared_ND is not None:
-            self._norms.append((_norms(routed_ND), _norms(shared_ND)))
+            outputs = (routed_ND, shared_ND)
+            self._outputs += outputs if len(routed_ND) <= _FEW_TOKENS else map(_norms, outputs)
 
     def routing(self) -> Routing | None:
         """Everything collected; None for a model without MoE layers."""
@@ -64,10 +67,11 @@ class RoutingRecorder:
         return last - best_scores_NLB[..., self._per_token]
 
     def _shares(self) -> Tensor | None:
-        if not self._norms:
+        if not self._outputs:
             return None
-        routed_NL = torch.stack([routed for routed, _ in self._norms], dim=1)
-        shared_NL = torch.stack([shared for _, shared in self._norms], dim=1)
+        outputs = torch.stack(self._outputs, dim=1)
+        norms_NM = outputs if outputs.ndim == 2 else _norms(outputs)
+        routed_NL, shared_NL = norms_NM[:, ::2], norms_NM[:, 1::2]
         return shared_NL / (shared_NL + routed_NL).clamp_min(1e-30)
 
 
@@ -78,6 +82,8 @@ def _used_ids(choice: Choice, width: int) -> Tensor:
 
 
 def _padded(values_NK: Tensor, width: int, filler: float) -> Tensor:
+    if values_NK.shape[1] == width:
+        return values_NK
     return F.pad(values_NK, (0, width - values_NK.shape[1]), value=filler)
 
 
