@@ -13,18 +13,20 @@ ErrorKind = Literal["unreachable", "refused", "context_length", "server", "lost"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is drawn; None leaves it to the server."""
+    """How the next token is drawn; None leaves it to the server. `interventions` on experts are in the API's form."""
 
     temperature: float = 0.4
     top_p: float = 0.95
     seed: int | None = None
     max_tokens: int | None = None
+    interventions: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Only what is set."""
         values = {
-            "temperature": self.temperature, "top_p": self.top_p, "seed": self.seed, "max_tokens": self.max_tokens
-        }
+            "temperature": self.temperature, "top_p": self.top_p, "seed": self.seed, "max_tokens": self.max_tokens,
+            "interventions": [dict(intervention) for intervention in self.interventions] or None,
+        }  # fmt: skip
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -37,7 +39,6 @@ class ChatRequest:
     sampling: Sampling = field(default_factory=Sampling)
     routing: Literal["off", "ids", "full"] = "full"
     continue_from: str = ""
-    interventions: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self, *, is_local: bool) -> dict[str, Any]:
         """The body to send. Other servers get no extension, and the answer so far as an assistant's turn."""
@@ -51,11 +52,11 @@ class ChatRequest:
         }
         if is_local:
             body["routing"] = self.routing
-            if self.interventions:
-                body["interventions"] = [dict(intervention) for intervention in self.interventions]
             if self.continue_from:
                 body["continue_from"] = self.continue_from
-        elif self.continue_from:
+            return body
+        body.pop("interventions", None)
+        if self.continue_from:
             messages.append({"role": "assistant", "content": self.continue_from})
         return body
 

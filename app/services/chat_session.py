@@ -5,10 +5,10 @@ goes on in the background when its pane shows another conversation, and is found
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
@@ -200,61 +200,96 @@ class ChatSession(QObject):
 
     def set_system_prompt(self, text: str) -> None:
         """The system prompt of the shown conversation (made if it is new)."""
-        opened = self._opened or self._create()
-        self._history.set_system_prompt(opened.id, text)
-        opened.reload()
+        try:
+            opened = self._opened or self._create()
+            self._history.set_system_prompt(opened.id, text)
+            opened.reload()
+        except Problem as problem:
+            self.problem_reported.emit(problem.text)
 
-    def set_draft(self, text: str) -> None:
-        """Keep what is typed."""
+    def set_draft(self, text: str) -> bool:
+        """Keep what is typed; say whether it is kept."""
+        if text == self.draft:
+            return True
         try:
             if self._opened is None:
                 self._window_state.store_json(_NEW_DRAFT, text)
-            elif text != self._opened.conversation.draft:
+            else:
                 self._history.set_draft(self._opened.id, text)
                 self._opened.reload()
         except Problem as problem:
             self.problem_reported.emit(problem.text)
+            return False
+        return True
 
     # --- asking
 
-    def send(self, text: str) -> None:
-        """Ask. The first request makes the conversation."""
+    def send(self, text: str) -> bool:
+        """Ask; the first request makes the conversation. Say whether the request is kept: else the text is not."""
         if not text.strip() or self._refuse_when_busy():
-            return
+            return False
         try:
             opened = self._opened or self._create()
             leaf = opened.tree.leaf
             request = opened.add_request(leaf.id if leaf else None, text)
-            self.set_draft("")
-            self.message_added.emit(request)
+        except Problem as problem:
+            self.problem_reported.emit(problem.text)
+            return False
+        self.set_draft("")
+        self.message_added.emit(request)
+        try:
             self._begin(opened, request.id)
         except Problem as problem:
             self.problem_reported.emit(problem.text)
+        return True
 
     def edit_request(self, message_id: int, text: str) -> None:
-        """Ask otherwise: a sibling of the request, from the project state the first one started from."""
+        """Ask otherwise: a sibling of the request, from the project state the first one started from.
+
+        `path_changed` says that the new request is kept.
+        """
         if not text.strip() or self._opened is None or self._refuse_when_busy():
             return
+        leaf = self.tree.leaf
         try:
             parent_id = self.tree.get(message_id).parent_id
             self._go_back(self._opened, message_id, parent_id)
             request = self._opened.add_request(parent_id, text)
-            self.path_changed.emit()
+        except Problem as problem:
+            self._opened.show_up_to(leaf.id if leaf else None)
+            self.problem_reported.emit(problem.text)
+            return
+        self.path_changed.emit()
+        try:
             self._begin(self._opened, request.id)
         except Problem as problem:
             self.problem_reported.emit(problem.text)
 
-    def regenerate(self, message_id: int, *, seed: int | None = None) -> None:
-        """Write an answer anew: a sibling, from the project state it started from."""
-        if self._opened is None or self._refuse_when_busy():
+    def regenerate(
+        self,
+        message_id: int,
+        *,
+        seed: int | None = None,
+        interventions: Sequence[Mapping[str, Any]] = (),
+        text: str = "",
+    ) -> None:
+        """Write an answer anew: a sibling, from the project state it started from.
+
+        With `interventions` on experts, which its record keeps, and from `text` on, which it begins with.
+        """
+        opened = self._opened
+        if opened is None or self._refuse_when_busy():
             return
-        parent_id = self.tree.get(message_id).parent_id
+        leaf = opened.tree.leaf
+        parent_id = opened.tree.get(message_id).parent_id
         assert parent_id is not None
         try:
-            self._go_back(self._opened, message_id, parent_id)
+            self._go_back(opened, message_id, parent_id)
             self.path_changed.emit()
-            self._begin(self._opened, parent_id, seed=seed)
+            self._begin(opened, parent_id, seed=seed, text=text, interventions=interventions)
         except Problem as problem:
+            opened.show_up_to(leaf.id if leaf else None)
+            self.path_changed.emit()
             self.problem_reported.emit(problem.text)
 
     def continue_answer(self, message_id: int) -> None:
@@ -278,18 +313,14 @@ class ChatSession(QObject):
 
     def rewrite_understood(self, message_id: int, line: Understood) -> None:
         """Write an answer anew from its changed "understood" line, with the same seed."""
-        opened = self._opened
-        if opened is None or self._refuse_when_busy():
+        if self._opened is None:
             return
-        answer = opened.tree.get(message_id)
-        assert answer.parent_id is not None
         try:
-            start = opened.text_with_understood(message_id, line)
-            self._go_back(opened, message_id, answer.parent_id)
-            self.path_changed.emit()
-            self._begin(opened, answer.parent_id, seed=answer.seed, text=start)
+            start = self._opened.text_with_understood(message_id, line)
         except Problem as problem:
             self.problem_reported.emit(problem.text)
+            return
+        self.regenerate(message_id, seed=self.tree.get(message_id).seed, text=start)
 
     def stop(self) -> None:
         """End the answer being written and keep what came."""
@@ -344,8 +375,16 @@ class ChatSession(QObject):
         opened.show_up_to(parent_id)
         self._trace = None
 
-    def _begin(self, opened: OpenConversation, request_id: int, *, seed: int | None = None, text: str = "") -> None:
-        sampling = self.sampling
+    def _begin(
+        self,
+        opened: OpenConversation,
+        request_id: int,
+        *,
+        seed: int | None = None,
+        text: str = "",
+        interventions: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        sampling = replace(self.sampling, interventions=tuple(interventions))
         if seed is not None or sampling.seed is None:
             # A seed is always sent, so that every answer can be written again exactly.
             sampling = replace(sampling, seed=seed if seed is not None else random.randrange(2**31))  # noqa: S311
@@ -468,4 +507,5 @@ def _sampling_of(message: Message) -> Sampling:
     """How an answer was drawn, to go on with it in the same way."""
     names = ("temperature", "top_p", "max_tokens")
     known = {name: message.sampling[name] for name in names if name in message.sampling}
-    return Sampling(**known, seed=message.seed)
+    return Sampling(
+        **known, seed=message.seed, interventions=tuple(message.sampling.get("interventions", ())))

@@ -3,6 +3,7 @@
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
+from app.core.expert_changes import all_in_words
 from app.core.records import Message
 from app.core.stream import Block, StreamUpdate, blocks_of
 from app.panes.chat.blocks import BlockView, make_block_view
@@ -40,6 +41,7 @@ class AnswerView(MessageView):
         self.understood_row: UnderstoodRow | None = None
         self.chips: FactChips | None = None
         self._state = make_label("", "faint", "small")
+        self._changes = make_label("", "warning", "small")
         self.copy_button = QuietButton(theme, "copy", "Copy the answer", self._copy)
         self.again_button = QuietButton(theme, "reload", "Write another answer", self._again)
         self.quiet_buttons = [self.copy_button, self.again_button]
@@ -50,6 +52,7 @@ class AnswerView(MessageView):
         self._column.addLayout(self._blocks)
         self._foot = spaced(QVBoxLayout())
         self._column.addLayout(self._foot)
+        self._show_changes(message)
         if message.state == "writing":
             self._show_writing(blocks_of(message.text))
         else:
@@ -60,6 +63,7 @@ class AnswerView(MessageView):
         row.setSpacing(GAP_S)
         row.addWidget(self._name)
         row.addWidget(self.arrows)
+        row.addWidget(self._changes)
         row.addWidget(self._state)
         row.addStretch(1)
         for button in self.quiet_buttons:
@@ -101,6 +105,14 @@ class AnswerView(MessageView):
         self._clear_foot()
         self._show_writing([])
         self._state.setText("writing…")
+
+    def _show_changes(self, message: Message) -> None:
+        """Say, for good, that experts were interfered with when this was written."""
+        changes = all_in_words(message.sampling.get("interventions", ()))
+        self._changes.setVisible(bool(changes))
+        self._changes.setText("changed routing" if changes else "")
+        self._changes.setToolTip(changes)
+        self._changes.setAccessibleDescription(changes)
 
     def show_run(self, text: str, *, clean: bool) -> None:
         """Show how its program ran."""

@@ -159,6 +159,20 @@ def test_regenerating_starts_from_the_same_state_and_keeps_hand_edits(desk, engi
     assert "<p>three</p>" in desk.page()
 
 
+def test_regenerating_with_changed_experts_sends_and_records_them(desk, engine):
+    first = desk.ask("x", "y")
+    changes = ({"layers": [1, 2], "experts": [3], "action": "mute"},)
+    engine.answers.append(Answer(text="z and more"))
+    second = desk.finish(lambda: desk.session.regenerate(first.id, seed=first.seed, interventions=changes, text="z"))
+    assert engine.requests[-1]["interventions"] == [dict(change) for change in changes]
+    assert engine.requests[-1]["continue_from"] == "z"
+    assert desk.history.message(second.id).sampling["interventions"] == [dict(change) for change in changes]
+    assert "interventions" not in desk.history.message(first.id).sampling
+    engine.answers.append(Answer(text="w"))
+    desk.finish(desk.session.regenerate, second.id)
+    assert "interventions" not in engine.requests[-1]
+
+
 def test_editing_a_request_makes_a_branch_from_its_starting_state(desk, engine, qtbot):
     first = desk.ask("a scene", PAGE.format("one"))
     engine.answers.append(Answer(text=PAGE.format("other")))
