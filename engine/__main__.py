@@ -11,7 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from engine.trace import RoutingTrace
 
 MODEL_IN_THE_BOX = Path(__file__).resolve().parents[1] / "resources" / "models" / "nano"
 
@@ -60,12 +63,19 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--trace", type=Path, help="write the routing of the last turn to this .moetrace file")
     generate.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
-    trace = commands.add_parser("trace", parents=[common], help="one forward pass, with every expert that fired")
+    trace = commands.add_parser("trace", parents=[common],
+                                help="one forward pass, with every expert that fired, or the statistics of a trace")
     tokens = trace.add_mutually_exclusive_group(required=True)
     tokens.add_argument("--prompt", help="plain text, no chat template")
     tokens.add_argument("--tokens", type=_token_ids, help="token numbers: 1,2,3")
-    trace.add_argument("--out", type=Path, required=True, help=".moetrace file to write")
-    trace.add_argument("--json", action="store_true", help="print top logits and experts")
+    tokens.add_argument("file", nargs="?", type=Path,
+                        help="a .moetrace file, or with --config vLLM's .npy, SGLang's int32 or a saved answer")
+    trace.add_argument("--config", type=Path, help="config.json of the model that FILE was recorded of")
+    trace.add_argument("--out", type=Path, help=".moetrace file to write")
+    trace.add_argument("--stats", action="store_true", help="usage, specialisation and checks, as the window shows")
+    trace.add_argument("--part", choices=("answer", "prompt", "all"),
+                       help="tokens for --stats (default: the answer where there is one)")
+    trace.add_argument("--json", action="store_true", help="print top logits and experts, or the statistics")
 
     export = commands.add_parser("export", parents=[model], help="write a model for llama.cpp")
     export.add_argument("--gguf", type=Path, required=True, help=".gguf file to write")
@@ -160,15 +170,42 @@ def _turn_json(result: Any) -> dict[str, Any]:
 
 
 def _trace(options: argparse.Namespace, out: TextIO) -> None:
+    trace, printed = _open_trace(options) if options.file else _forward_trace(options)
+    if options.out:
+        trace.save(options.out)
+    if options.stats:
+        from engine.trace_report import report, report_text
+
+        statistics = report(trace, options.part)
+        if not options.json:
+            out.write(report_text(statistics))
+        printed = {**printed, "stats": statistics}
+    if options.json:
+        _print_json(printed, out)
+
+
+def _forward_trace(options: argparse.Namespace) -> "tuple[RoutingTrace, dict[str, Any]]":
     from engine.trace_prompt import trace_tokens
 
+    if not options.out and not options.stats:
+        raise ValueError("Nothing to do: give --out FILE.moetrace, --stats, or both.")
     result = trace_tokens(_check_model(options.model), text=options.prompt or "", token_ids=options.tokens or (),
                           device=options.device)
-    result.trace.save(options.out)
-    if options.json:
-        trace = result.trace
-        experts = {str(layer): trace.ids[:, index].tolist() for index, layer in enumerate(trace.layers)}
-        _print_json({"top_logits": result.top_logits, "experts": experts}, out)
+    experts = {str(layer): result.trace.ids[:, index].tolist() for index, layer in enumerate(result.trace.layers)}
+    return result.trace, {"top_logits": result.top_logits, "experts": experts}
+
+
+def _open_trace(options: argparse.Namespace) -> "tuple[RoutingTrace, dict[str, Any]]":
+    from engine.trace_import import ConfigNeeded, open_trace
+
+    if not options.out and not options.stats:
+        raise ValueError("Nothing to do: give --stats, --out FILE.moetrace to write a copy, or both.")
+    try:
+        config = json.loads(options.config.read_text("utf-8")) if options.config else None
+        imported = open_trace(options.file, config)
+    except ConfigNeeded as error:
+        raise ValueError(f"{error} On the command line: --config CONFIG.JSON.") from error
+    return imported.trace, {"source": imported.source, "notes": imported.notes}
 
 
 def _export(options: argparse.Namespace, out: TextIO) -> None:

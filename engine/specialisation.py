@@ -114,13 +114,19 @@ class Specialisation:
             "claims": [{name: getattr(claim, name) for name in names} for claim in self.claims()]}
 
 
+def labels_of_next(labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Give every token the class of the one after it: a row's pass reads its own token and writes the next."""
+    return np.concatenate((labels[1:], np.full(min(1, len(labels)), NO_CLASS, np.int8)))
+
+
 def specialisation(trace: RoutingTrace, labels: npt.NDArray[np.int8], classes: Sequence[str], rows: Rows = None, *,
                    seed: int = 0) -> Specialisation:
     """Compare every expert with every class over some rows of a trace (None: all).
 
     Args:
         trace: the routing.
-        labels: class number of every token of the trace [len(trace)], NO_CLASS for tokens to leave out.
+        labels: class number of every token of the trace [len(trace)], NO_CLASS for tokens to leave out: of the
+            token that is read, or with `labels_of_next` of the one that is written.
         classes: names of the classes.
         rows: row numbers.
         seed: of the control's shifts.

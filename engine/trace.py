@@ -9,7 +9,7 @@ Legend: N tokens, L MoE layers, E experts per layer, K experts per token, C = 2K
 
 import base64
 import json
-import os
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from engine.trace_file import read_container, write_container
 
 Phase = Literal["prefill", "decode"]
 U16 = npt.NDArray[np.uint16]
@@ -27,8 +29,6 @@ UNUSED_EXPERT = 0xFFFF  # stands in `ids` where a token got fewer experts than t
 _SHARES: tuple[str, ...] = ("ids", "weights", "margin", "shared", "candidates", "raw", "biased")
 _DTYPES: dict[str, Any] = {name: np.uint16 if name in ("ids", "candidates") else np.float16 for name in _SHARES}
 _PER_LAYER = ("margin", "shared")
-_SAFETENSORS_DTYPES: dict[str, Any] = {"U16": np.uint16, "F16": np.float16}
-_MAX_HEADER_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,19 +117,16 @@ def from_wire(chunk: Mapping[str, Any]) -> tuple[list[TraceToken], RoutingBlock 
         ValueError: a field is missing or an array has another size than its tokens need.
     """
     try:
-        phase = cast("Phase", chunk["phase"])
-        tokens = [TraceToken(id=wire["id"], text=wire["text"], phase=phase, logprob=wire.get("logprob"),
-                             start=wire.get("start"), end=wire.get("end"), message=wire.get("message"))
-                  for wire in chunk["tokens"]]
+        tokens = [_read_token(wire, chunk["phase"]) for wire in chunk["tokens"]]
         routing = chunk.get("routing")
         return tokens, _block_from_wire(routing, len(tokens)) if routing else None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"The routing part of a stream chunk can't be read ({error!r}). The server may speak "
                          "another version; update both to the same release.") from error
 
 
 def _block_from_wire(routing: Mapping[str, Any], num_tokens: int) -> RoutingBlock:
-    layers = tuple(int(layer) for layer in routing["layers"])
+    layers = _read_layers(routing["layers"])
     arrays: dict[str, Any] = {}
     for name in _SHARES:
         if routing.get(name) is None:
@@ -295,7 +292,7 @@ class RoutingTrace:
             "layers": json.dumps(self.layers), "num_experts": str(self.num_experts), "model": json.dumps(self.model),
             "tokens": json.dumps([{**_token_wire(token), "phase": token.phase} for token in self.tokens]),
         }
-        _write_safetensors(Path(path), arrays, metadata)
+        write_container(Path(path), arrays, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> "RoutingTrace":
@@ -305,23 +302,55 @@ class RoutingTrace:
             OSError: the file can't be read.
             ValueError: it is no trace, or it is damaged or cut off.
         """
-        metadata, arrays = _read_safetensors(Path(path))
-        if metadata.get("format") != "moetrace":
-            raise ValueError(f"{path} is no routing trace: its metadata does not say so. Open a .moetrace file.")
+        metadata, arrays = read_container(Path(path), kind="moetrace")
+        if metadata.get("version") != FORMAT_VERSION:
+            raise ValueError(f"{path} was written by another version of this program (format "
+                             f"{metadata.get('version')!r}, this one reads {FORMAT_VERSION}). Update the program.")
         try:
             trace = cls(num_experts=int(metadata["num_experts"]), model=json.loads(metadata["model"]),
                         fingerprint=metadata["fingerprint"])
-            tokens = [TraceToken(**token) for token in json.loads(metadata["tokens"])]
-            layers = tuple(json.loads(metadata["layers"]))
-        except (KeyError, TypeError, ValueError) as error:
+            tokens = [_read_token(token, token["phase"]) for token in json.loads(metadata["tokens"])]
+            layers = _read_layers(json.loads(metadata["layers"]))
+            if not 1 <= trace.num_experts < UNUSED_EXPERT:
+                raise ValueError(f"{trace.num_experts} experts")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{path} is damaged: its description can't be read ({error!r}). Save it again.") from error
-        _check_shapes(path, arrays, len(tokens), len(layers))
+        _check_arrays(path, arrays, len(tokens), len(layers))
         if tokens:
             trace.append(tokens, RoutingBlock(layers=layers, **cast("dict[str, Any]", arrays)))
         return trace
 
 
-def _check_shapes(path: str | Path, arrays: dict[str, npt.NDArray[Any]], tokens: int, layers: int) -> None:
+def _read_token(wire: Mapping[str, Any], phase: Any) -> TraceToken:
+    """Read one token of a file or an answer, neither of which is trusted.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing, or is not what it should be.
+    """
+    text, logprob = wire["text"], wire.get("logprob")
+    places = {name: wire.get(name) for name in ("start", "end", "message")}
+    if phase not in ("prefill", "decode") or not isinstance(text, str):
+        raise TypeError(f"phase {phase!r}, text {text!r:.80}")
+    if logprob is not None and not (isinstance(logprob, int | float) and math.isfinite(logprob)):
+        raise TypeError(f"logprob {logprob!r}")
+    for value in (wire["id"], *places.values()):
+        if value is not None and not (isinstance(value, int) and -1 <= value < 2**31):
+            raise TypeError(f"{value!r:.80} is no place")
+    if (places["start"] is None) != (places["end"] is None) or (places["start"] or 0) > (places["end"] or 0):
+        raise ValueError(f"a token from {places['start']} to {places['end']}")
+    # Half of a surrogate pair is no text that could be shown or stored.
+    text = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return TraceToken(id=int(wire["id"]), text=text, phase=phase, logprob=logprob, **places)
+
+
+def _read_layers(values: Any) -> tuple[int, ...]:
+    layers = tuple(values)
+    if not all(isinstance(layer, int) and 0 <= layer < 2**16 for layer in layers) or len({*layers}) < len(layers):
+        raise ValueError(f"layers {layers!r:.80}")
+    return layers
+
+
+def _check_arrays(path: str | Path, arrays: dict[str, npt.NDArray[Any]], tokens: int, layers: int) -> None:
     widths: dict[bool, int] = {}
     for name, array in arrays.items():
         fits = array.dtype == _DTYPES.get(name) and array.shape[:2] == (tokens, layers)
@@ -330,48 +359,8 @@ def _check_shapes(path: str | Path, arrays: dict[str, npt.NDArray[Any]], tokens:
             fits = array.shape[2] == widths.setdefault(name in ("ids", "weights"), array.shape[2])
         if not fits:
             raise ValueError(f"{path} is damaged: the array {name!r} does not fit its tokens. Save the trace again.")
-    if tokens and "ids" not in arrays:
+        if array.dtype == np.float16 and np.isnan(array).any():
+            raise ValueError(f"{path} is damaged: the array {name!r} holds values that are no numbers. Save the trace "
+                             "again.")
+    if tokens and not (layers and arrays.get("ids", np.empty(0)).size):
         raise ValueError(f"{path} is damaged: it holds no expert numbers. Save the trace again.")
-
-
-def _write_safetensors(path: Path, arrays: dict[str, npt.NDArray[Any]], metadata: dict[str, str]) -> None:
-    header: dict[str, Any] = {"__metadata__": metadata}
-    offset = 0
-    names = {np.dtype(dtype): name for name, dtype in _SAFETENSORS_DTYPES.items()}
-    for name, array in arrays.items():
-        header[name] = {"dtype": names[array.dtype], "shape": list(array.shape),
-                        "data_offsets": [offset, offset + array.nbytes]}
-        offset += array.nbytes
-    encoded = json.dumps(header).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(len(encoded).to_bytes(8, "little"))
-            file.write(encoded)
-            for array in arrays.values():
-                file.write(array.tobytes())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
-    data = path.read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    damaged = f"{path} is cut off or no trace file. Save the trace again or choose another file."
-    if len(data) < 8 or size > min(len(data) - 8, _MAX_HEADER_BYTES):
-        raise ValueError(damaged)
-    try:
-        header = json.loads(data[8:8 + size])
-        metadata = dict(header.pop("__metadata__", {}))
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        for name, entry in header.items():
-            start, end = entry["data_offsets"]
-            if not 0 <= start <= end <= len(data) - 8 - size:
-                raise ValueError(damaged)
-            flat = np.frombuffer(data[8 + size + start:8 + size + end], dtype=_SAFETENSORS_DTYPES[entry["dtype"]])
-            arrays[name] = flat.reshape(entry["shape"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(damaged) from error
-    return metadata, arrays

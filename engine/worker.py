@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine.config import read_config
 from engine.events import Delta, Event, Failed, GenerateRequest
 from engine.served_model import ServedModel, read_default_sampling, read_end_ids
 from engine.tokenizer import ChatTokenizer, load_tokenizer
@@ -228,7 +229,7 @@ def _describe(folder: Path, loaded: "LoadedModel", device: str, tokenizer: ChatT
         "num_shared_experts": shape.num_shared_experts, "num_heads": shape.num_heads, "vocab_size": shape.vocab_size,
         "context_length": shape.context_length, "parameters": shape.num_parameters,
         "active_parameters": shape.num_active_parameters, "dtype": str(loaded.dtype).removeprefix("torch."),
-        "device": device, "fingerprint": loaded.fingerprint,
+        "device": device, "fingerprint": loaded.fingerprint, "config": read_config(folder / "config.json"),
     }
     return ServedModel(
         id=folder.resolve().name, card=card, context_length=shape.context_length, vocab_size=shape.vocab_size,

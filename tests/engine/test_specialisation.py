@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.specialisation import NO_CLASS, specialisation
+from engine.specialisation import NO_CLASS, labels_of_next, specialisation
 from tests.engine.routing_samples import in_runs, plant, random_ids, trace_of
 
 CLASSES = ("number", "name", "string")
@@ -76,3 +76,8 @@ def test_an_expert_named_twice_for_one_token_is_no_crash() -> None:
     ids = np.zeros((100, 1, 2), np.int64)
     labels = in_runs(100, 2, 3, 1).astype(np.int8)
     assert np.isfinite(specialisation(trace_of(ids, 4), labels, CLASSES).log_odds).all()
+
+
+def test_the_class_of_the_next_token_is_one_row_earlier() -> None:
+    assert labels_of_next(np.array([2, 0, 1], np.int8)).tolist() == [0, 1, NO_CLASS]
+    assert labels_of_next(np.zeros(0, np.int8)).tolist() == []

@@ -72,7 +72,33 @@ def test_trace_of_text_uses_the_tokenizer(tiny_folder: Path, tmp_path: Path) -> 
     assert tokens[-1].end == len("snowy 日")
 
 
+def test_statistics_of_a_file_are_those_after_the_forward_pass(tiny_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.moetrace"
+    asked = ("trace", "--model", str(tiny_folder), "--prompt", "snowy mountains")
+    code, described = run_here(*asked, "--out", str(out), "--stats", "--json")
+    assert code == 0
+    statistics = json.loads(described)["stats"]
+    assert json.loads(run_here("trace", str(out), "--stats", "--json")[1])["stats"] == statistics
+    assert statistics["sample"]["prompt_tokens"] == len(RoutingTrace.load(out))
+    assert [layer["layer"] for layer in statistics["usage"]["layers"]] == [1, 2]
+    assert sum(statistics["usage"]["layers"][0]["load"]) == 2 * len(RoutingTrace.load(out))
+    assert "max/mean" in run_here("trace", str(out), "--stats")[1]
+
+
+def test_what_other_engines_recorded_becomes_a_trace(tiny_folder: Path, tmp_path: Path) -> None:
+    ids = np.stack([np.random.default_rng(0).permuted(np.arange(8))[:2] for _ in range(40)]).reshape(20, 2, 2)
+    (tmp_path / "a.bin").write_bytes(ids.astype("<i4").tobytes())
+    code, described = run_here("trace", str(tmp_path / "a.bin"), "--config", str(tiny_folder / "config.json"),
+                               "--out", str(tmp_path / "a.moetrace"), "--json")
+    assert code == 0
+    assert json.loads(described)["source"] == "SGLang (int32)"
+    assert np.array_equal(RoutingTrace.load(tmp_path / "a.moetrace").ids, ids)
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
+    (("trace", "--model", "MODEL", "--tokens", "1"), "Nothing to do"),
+    (("trace", "MODEL/model.safetensors", "--stats"), "no routing trace"),
+    (("trace", "MODEL/config.json", "--stats"), "--config"),
     (("trace", "--model", "MODEL", "--tokens", "1,99999", "--out", "OUT"), "vocabulary"),
     (("trace", "--model", "NOTHING", "--tokens", "1", "--out", "OUT"), "config.json"),
     (("trace", "--model", "MODEL", "--tokens", ",".join(["1"] * 600), "--out", "OUT"), "512"),
@@ -87,7 +113,7 @@ def test_what_goes_wrong_is_said_in_json_and_on_standard_error(
         words: str) -> None:
     places = {"MODEL": str(tiny_folder), "OUT": str(tmp_path / "a.moetrace"), "NOTHING": str(tmp_path / "nothing")}
     filled = [argument.replace("NOTHING", places["NOTHING"]) if argument.startswith("NOTHING") else
-              places.get(argument, argument) for argument in arguments]
+              places.get(argument, argument.replace("MODEL/", f"{tiny_folder}/")) for argument in arguments]
     code, described = run_here(*filled, "--json")
     assert code == 1
     assert words in json.loads(described)["error"]["message"]
