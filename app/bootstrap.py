@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from app.core.history import History
 from app.core.network_choices import NetworkChoices
-from app.core.problem import Problem
+from app.core.problem import Problem, problem_of_os_error
 from app.core.recovery import HistoryDamaged
 from app.core.snapshots import SnapshotStore
 from app.core.web_libraries import WebLibraries
@@ -86,7 +86,7 @@ def run(options: Options) -> int:
         return _refuse(problem, ask=options.screenshot is None)
     set_up_logging(paths.log)
     sys.excepthook = _log_exception
-    window = build_window(application, paths, history, options)
+    window = build_window(application, paths, history, options, settings=settings)
     job = _start_job(window, options)
     window.show()
     _quit_on_signals(application, window)
@@ -131,10 +131,13 @@ def make_application(*, force_webgl: bool = False) -> QApplication:
 
 def build_window(
     application: QApplication, paths: DataPaths, history: History, options: Options, *,
-    engine: EngineProcess | None = None,
+    engine: EngineProcess | None = None, settings: Settings | None = None,
 ) -> MainWindow:  # fmt: skip
-    """Build services, models and the window. `engine` replaces the program's own, for tests."""
-    settings = Settings(paths.settings)
+    """Build services, models and the window. `engine` replaces the program's own, for tests.
+
+    `settings` are those already read: reading puts a damaged file aside, so only the first one has it to tell.
+    """
+    settings = settings or Settings(paths.settings)
     theme = Theme(application, options.theme or _mode(settings))
     theme.set_code_size(settings.whole("code_font_size"))
     application.setWindowIcon(QIcon(icon_pixmap("experts", theme.color("accent"), size_px=64, scale=2)))
@@ -204,15 +207,31 @@ def _mode(settings: Settings) -> Mode:
 def _open_history(paths: DataPaths, *, ask: bool) -> History:
     """Open the conversations; a damaged file is put aside and what it still holds carried over, if agreed."""
     try:
-        return History(paths.database)
+        return _readable_history(paths)
     except HistoryDamaged as damaged:
         if ask:
             buttons = QMessageBox.StandardButton
-            answer = QMessageBox.question(None, "Expertarium", str(damaged), buttons.Yes | buttons.Cancel)
+            answer = QMessageBox.question(
+                None, "Expertarium", f"{damaged}\n\nDo that now?", buttons.Yes | buttons.Cancel
+            )
             if answer != buttons.Yes:
                 raise
-        damaged.recover()
+        try:
+            damaged.recover()
+        except OSError as error:
+            raise problem_of_os_error("The damaged conversations could not be put aside.", error) from error
         return History(paths.database)
+
+
+def _readable_history(paths: DataPaths) -> History:
+    """Open the conversations and read their list, which finds most damage while one can still ask."""
+    history = History(paths.database)
+    try:
+        history.conversations()
+    except Problem:
+        history.close()
+        raise
+    return history
 
 
 def _refuse(problem: Problem, *, ask: bool) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
-from app.core.problem import problem_of_os_error
+from app.core.problem import Problem, problem_of_os_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class DataPaths:
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            raise problem_of_os_error(f"The data folder {self.base} cannot be used.", error) from error
+            cause = problem_of_os_error(f"The data folder {self.base} cannot be used.", error)
+            raise Problem(cause.what, cause.why, "Mend that, or start with --basedir and another folder.") from error
 
 
 def data_paths(basedir: str | Path | None) -> DataPaths:

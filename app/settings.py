@@ -5,6 +5,7 @@ The settings dialog is generated from SETTINGS. Nothing here knows Qt.
 
 import json
 import logging
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Setting:
         raise Problem(f"The setting {self.key} cannot be {value!r}.", self._expected(), "Choose another value.")
 
     def _check_number(self, value: float) -> Value:
-        if self.kind == "whole" and value != int(value):
+        if not math.isfinite(value) or (self.kind == "whole" and value != int(value)):
             raise Problem(f"The setting {self.key} cannot be {value!r}.", self._expected(), "Choose another value.")
         if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):
             raise Problem(f"The setting {self.key} cannot be {value!r}.", self._expected(), "Choose another value.")
@@ -189,12 +190,23 @@ def _read_json(path: Path, problems: list[str]) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path.name} cannot be read ({error}); the defaults are used.")
+        problems.append(_put_aside(path, f"cannot be read ({error})"))
         return None
     try:
-        return json.loads(text)
-    except ValueError as error:
-        kept = path.with_suffix(".damaged.json")
-        path.replace(kept)
-        problems.append(f"{path.name} is not JSON ({error}); it was kept as {kept.name} and the defaults are used.")
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        problems.append(_put_aside(path, f"is not JSON ({error})"))
         return None
+    if not isinstance(document, dict):
+        problems.append(_put_aside(path, "holds no JSON object"))
+    return document
+
+
+def _put_aside(path: Path, fault: str) -> str:
+    """Keep an unusable file from being written over; say what was done."""
+    kept = path.with_suffix(".damaged.json")
+    try:
+        path.replace(kept)
+    except OSError:
+        return f"{path.name} {fault}; the defaults are used."
+    return f"{path.name} {fault}; it was kept as {kept.name} and the defaults are used."

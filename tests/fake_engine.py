@@ -240,7 +240,7 @@ def main() -> None:
     engine = FakeEngine(key="process-key", default=Answer(text=arguments.text))
     engine.health = [{"status": "loading", "progress": 0.5, "message": "Reading", "model": MODEL}] * arguments.loading
     engine.health.append({"status": "ready", "progress": 1.0, "message": "", "model": MODEL})
-    if arguments.refuse_model:
+    if arguments.refuse_model and arguments.model:
         engine.health = [{"status": "error", "message": f"{arguments.model} has no config.json.", "model": ""}]
     if arguments.exit_with_parent:
         threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()

@@ -3,7 +3,6 @@
 The Python side holds the truth; the editor's page only sends changes. Not here: widgets and the page itself.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from app.core.problem import Problem
+from app.core.problem import Problem, problem_of_os_error
 from app.core.workspace import Workspace
 
 
@@ -72,12 +71,15 @@ class Documents:
     Args:
         workspace: the project's folder.
         drafts_file: where unsaved text is kept (JSON); read at once, so text typed before a crash is back.
+
+    `drafts_problem` says why the drafts could not be kept the last time, None when they were.
     """
 
     def __init__(self, workspace: Workspace, drafts_file: Path) -> None:
         self.workspace = workspace
         self._drafts_file = drafts_file
         self._open: dict[str, Document] = {}
+        self.drafts_problem: Problem | None = None
         self._restore()
 
     def __iter__(self) -> Iterator[Document]:
@@ -166,16 +168,19 @@ class Documents:
         self.store_drafts()
 
     def store_drafts(self) -> None:
-        """Write the open files and their unsaved text to the drafts file. A full disk is not fatal here."""
+        """Write the open files and their unsaved text to the drafts file; `drafts_problem` says how it went."""
         state = {
             "open": self.paths(),
             "unsaved": {document.path: document.text for document in self._open.values() if document.dirty},
         }
         temporary = self._drafts_file.with_suffix(".tmp")
-        with contextlib.suppress(OSError):
+        self.drafts_problem = None
+        try:
             self._drafts_file.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(state), encoding="utf-8")
             os.replace(temporary, self._drafts_file)  # noqa: PTH105 the atomic one, named as such
+        except OSError as error:
+            self.drafts_problem = problem_of_os_error("Unsaved text cannot be kept for the next start.", error)
 
     def _restore(self) -> None:
         try:

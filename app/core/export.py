@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 
+from app.core.model_names import model_name
 from app.core.records import Conversation, Message
 
 _STATES = {
@@ -29,7 +30,7 @@ def export_markdown(conversation: Conversation, path: Sequence[Message]) -> str:
 
 
 def _heading(message: Message) -> str:
-    who = "You" if message.role == "user" else (message.model or "Answer")
+    who = "You" if message.role == "user" else (model_name(message.model) if message.model else "Answer")
     return f"{who}, {_time(message.created_at)}"
 
 

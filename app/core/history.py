@@ -5,6 +5,7 @@ undeleted. What is searched lives in app.core.search, the tables in app.core.sch
 """
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -14,11 +15,12 @@ from typing import Any
 
 from app.core.problem import Problem, problem_of_os_error
 from app.core.records import AnswerOrigin, AnswerOutcome, Conversation, Hit, Message
-from app.core.recovery import HistoryDamaged
+from app.core.recovery import HistoryDamaged, suspicion
 from app.core.schema import open_database
 from app.core.search import search
 from app.core.titles import title_of_request
 
+logger = logging.getLogger(__name__)
 _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _JSON_COLUMNS = ("sampling", "usage", "timings", "applied")
 
@@ -37,6 +39,7 @@ class History:
                 self._database = open_database(path)
             except OSError as error:
                 raise problem_of_os_error("The conversations cannot be opened.", error) from error
+            self._look_whole_if_suspected()
             self.interrupted_on_start = self._interrupt_unfinished()
 
     def close(self) -> None:
@@ -213,6 +216,16 @@ class History:
 
     # Inside
 
+    def _look_whole_if_suspected(self) -> None:
+        mark = suspicion(self.path)
+        if not mark.exists():
+            return
+        found = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            self._database.close()
+            raise HistoryDamaged(self.path, str(found).splitlines()[-1])
+        mark.unlink()
+
     def _interrupt_unfinished(self) -> list[int]:
         with self._transaction() as database:
             rows = database.execute("SELECT id FROM message WHERE state = 'writing'").fetchall()
@@ -263,7 +276,9 @@ class History:
 def _problem_of(path: Path, error: sqlite3.DatabaseError) -> Problem:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _DAMAGE_CODES:
-        return HistoryDamaged(path, str(error))
+        damaged = HistoryDamaged(path, str(error))
+        damaged.remember()
+        return damaged
     if code == sqlite3.SQLITE_FULL:
         return Problem(
             "The conversation cannot be saved.",
@@ -304,5 +319,15 @@ def _conversation(row: sqlite3.Row) -> Conversation:
 def _message(row: sqlite3.Row) -> Message:
     values = dict(row)
     for name in _JSON_COLUMNS:
-        values[name] = json.loads(values[name]) if values[name] != "{}" else {}
+        values[name] = _json_object(values[name], row["id"]) if values[name] != "{}" else {}
     return Message(**values)
+
+
+def _json_object(text: str, message_id: int) -> dict[str, Any]:
+    """What a column holds; a damaged one costs the facts in it, never the message."""
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError) as error:
+        logger.warning("Facts of message %d are damaged and left out: %s", message_id, error)
+        return {}
+    return value if isinstance(value, dict) else {}

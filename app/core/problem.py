@@ -50,6 +50,7 @@ _CAUSES = {
     errno.EROFS: ("It is on a read-only disk.", "Choose a folder on a disk that can be written."),
     errno.ENOENT: ("It is not there any more.", "Restore it, or choose another one."),
     errno.ENOTDIR: ("A part of its path is a file, not a folder.", "Move that file away or choose another folder."),
+    errno.EEXIST: ("A part of its path is a file, not a folder.", "Move that file away or choose another folder."),
     errno.EISDIR: ("There is a folder of that name.", "Choose another name."),
     errno.ENAMETOOLONG: ("Its name is too long for this disk.", "Choose a shorter name."),
 }

@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from app.core.problem import Problem
@@ -21,8 +21,13 @@ class HistoryDamaged(Problem):
         super().__init__(
             "The conversations cannot be opened.",
             f"The file {path} is damaged ({cause}).",
-            "Expertarium can keep the damaged file and start a new one with all that can still be read.",
+            "When it starts, Expertarium can put the damaged file aside and go on with all that can still be read.",
         )
+
+    def remember(self) -> None:
+        """Have the next start look at the whole file: damage met on the way may lie where a start doesn't read."""
+        with suppress(OSError):
+            suspicion(self.path).touch()
 
     def recover(self) -> Path:
         """Move the damaged file aside, save what can be read into a new one; return where the old one is.
@@ -37,8 +42,14 @@ class HistoryDamaged(Problem):
                 side_file.replace(kept.with_name(kept.name + side))
         with closing(open_database(self.path)) as database:
             count = _salvage(kept, database)
+        suspicion(self.path).unlink(missing_ok=True)
         logger.warning("Saved %d rows of the damaged history %s", count, kept)
         return kept
+
+
+def suspicion(path: Path) -> Path:
+    """The file whose being there says that damage was met in the history at `path`."""
+    return path.with_name(path.name + ".suspect")
 
 
 def _salvage(damaged: Path, database: sqlite3.Connection) -> int:

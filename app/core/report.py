@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,14 @@ def installed_version(package: str) -> str:
 def without_home(text: str) -> str:
     """Replace the person's home folder by ~, since paths name people."""
     return text.replace(str(Path.home()), "~")
+
+
+def free_space(folder: Path) -> str:
+    """Say how much can still be written on a folder's disk."""
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB"
+    except OSError as error:
+        return f"unknown ({error.strerror})"
 
 
 def tail(file: Path, lines: int = LOG_TAIL_LINES) -> str:

@@ -104,18 +104,15 @@ class ConversationsModel(QAbstractListModel):
 
     def delete(self, conversation_id: int) -> None:
         """Delete a conversation; it can be undone."""
-        title = self._history.conversation(conversation_id).title
         if self._change(lambda: self._history.delete(conversation_id)):
             self._deleted.append(conversation_id)
-            self.conversation_deleted.emit(conversation_id, title)
+            self.conversation_deleted.emit(conversation_id, self._history.conversation(conversation_id).title)
 
     def undo_delete(self) -> int | None:
-        """Bring back what was deleted last; its id, or None when there is nothing to undo."""
-        if not self._deleted:
+        """Bring back what was deleted last; its id, or None when there is nothing to undo or it can't be done now."""
+        if not self._deleted or not self._change(lambda: self._history.undelete(self._deleted[-1])):
             return None
-        conversation_id = self._deleted.pop()
-        self._change(lambda: self._history.undelete(conversation_id))
-        return conversation_id
+        return self._deleted.pop()
 
     def row_of(self, conversation_id: int) -> int:
         """The first row that shows a conversation, -1 when none does."""

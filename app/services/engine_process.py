@@ -248,6 +248,8 @@ class EngineProcess(QObject):
         crashed = status == QProcess.ExitStatus.CrashExit
         last_line = next((line for line in reversed(self._log) if line.strip()), "")
         reason = "The engine was killed or crashed." if crashed else f"The engine ended with code {exit_code}."
+        if crashed and self._state.phase == "loading":
+            reason += " It was loading a model: most likely there is too little memory for it."
         self._bury(f"{reason} Its last words: {last_line}" if last_line else reason)
 
     @Slot(QProcess.ProcessError)

@@ -1,8 +1,9 @@
 """The chat panes side by side. One of them is the active one: the rest of the window shows its project."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from app.panes.chat.pane import ChatPane
@@ -76,6 +77,7 @@ class ChatArea(QSplitter):
         self._frames: list[PaneFrame] = []
         self._active: ChatPane | None = None
         self._engine_state = EngineState()
+        self._ways_out: Sequence[QAction] = ()
         self._model: tuple[str, QMenu | None] = ("Model", None)
         self.setHandleWidth(1)
         self.setChildrenCollapsible(False)
@@ -104,6 +106,7 @@ class ChatArea(QSplitter):
         pane = ChatPane(self._theme, self._make_session())
         pane.activated.connect(self._pane_activated)
         pane.set_model(*self._model)
+        pane.set_ways_out(self._ways_out)
         pane.show_engine_state(self._engine_state)
         frame = PaneFrame(self._theme, pane)
         frame.close_requested.connect(self._close_frame)
@@ -140,16 +143,22 @@ class ChatArea(QSplitter):
         for pane in self.panes():
             pane.show_engine_state(state)
 
+    def set_ways_out(self, actions: Sequence[QAction]) -> None:
+        """What the person can do when the engine fails."""
+        self._ways_out = actions
+        for pane in self.panes():
+            pane.set_ways_out(actions)
+
     def set_model(self, name: str, menu: QMenu) -> None:
         """Tell every pane which model answers."""
         self._model = (name, menu)
         for pane in self.panes():
             pane.set_model(name, menu)
 
-    def store_drafts(self) -> None:
-        """Keep what is typed in every pane."""
-        for pane in self.panes():
-            pane.store_draft()
+    def store_drafts(self) -> bool:
+        """Keep what is typed in every pane; say whether all of it is kept."""
+        kept = [pane.store_draft() for pane in self.panes()]
+        return all(kept)
 
     def _show_heads(self) -> None:
         for frame in self._frames:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtGui import QAction
 
 from app.core.model_names import model_name, model_title
 from app.core.records import Message
@@ -82,7 +83,17 @@ class EngineView(QObject):
             name = model_name(state.model)
             self._window.header.chip.show_model(name, "faint" if tone == "dim" else tone, state.message or text)
             self._window.status.show_memory(0)
+            self._window.chats.set_model(name, self.menu)
+        if state.phase == "failed":
+            self.menu.show_model(None)
+            self._window.chats.set_ways_out(self._ways_out())
         self._window.chats.show_engine_state(state)
+
+    def _ways_out(self) -> list[QAction]:
+        """What helps when no model is there: another one, or another try."""
+        is_own = bool(self._window.parts.settings.text("model_dir"))
+        keys = ("model.open", *(("model.nano",) if is_own else ()), "engine.restart")
+        return [self._window.commands.actions[key] for key in keys]
 
     @Slot(object)
     def _model_described(self, model: ModelInfo) -> None:

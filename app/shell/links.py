@@ -145,7 +145,10 @@ class PaneLinks(QObject):
         session = self._session()
         if session is None or session.workspace is None or self._editor.open_paths():
             return
-        paths = [file.path for file in session.workspace.list_files()]
+        try:
+            paths = [file.path for file in session.workspace.list_files()]
+        except Problem:  # the list of files has told it
+            return
         pages = [path for path in paths if PurePosixPath(path).suffix in (".html", ".py")]
         if "index.html" in paths or pages:
             self._editor.open_file("index.html" if "index.html" in paths else pages[0])
@@ -173,7 +176,10 @@ class PaneLinks(QObject):
         session = self._session()
         assert session is not None
         assert session.workspace is not None
-        return session.workspace.resolve(path).is_file()
+        try:
+            return session.workspace.resolve(path).is_file()
+        except (Problem, OSError):
+            return False
 
     @Slot(int, str)
     def _show_diff(self, message_id: int, path: str) -> None:

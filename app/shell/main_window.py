@@ -3,12 +3,12 @@
 Commands are in window_commands.py, what passes between panes in links.py, the engine's display in engine_view.py.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QResizeEvent, QShowEvent
 from PySide6.QtQuickWidgets import QQuickWidget
-from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMainWindow, QMessageBox, QSplitter, QVBoxLayout, QWidget
 
 from app.core.problem import Problem
 from app.panes.chat.pane import ChatPane
@@ -20,11 +20,12 @@ from app.shell.engine_view import EngineView
 from app.shell.header import HeaderBar
 from app.shell.links import PaneLinks
 from app.shell.parts import Parts
-from app.shell.right_side import RightSide
+from app.shell.right_side import Mode, RightSide
 from app.shell.sidebar import WIDTH_PX as SIDEBAR_PX
 from app.shell.sidebar import Sidebar
 from app.shell.status_bar import StatusBar
 from app.shell.window_commands import WindowCommands
+from app.shell.window_layout import PANEL_PX, WindowLayout
 
 if TYPE_CHECKING:
     from app.panes.console import ConsolePane
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 NARROW_PX = 1100
 DEFAULT_SIZE = QSize(1600, 1000)
-PANEL_PX = 300
 _LAYOUT = "layout.json"
 _LAYOUT_DELAY_MS = 800
 
@@ -60,9 +60,10 @@ class MainWindow(QMainWindow):
         self.console: ConsolePane | None = None
         self.inspector: InspectorPane | None = None
         self.wants_restart = False
+        self.asks_before_loss = True
         self._sidebar_wanted = True
         self._is_narrow = False
-        self._mode_when_wide = ""
+        self._mode_when_wide: Mode | None = None
         self._opens_panel = False
         self._panel_px = PANEL_PX
         self._layout_timer = QTimer(self, singleShot=True, interval=_LAYOUT_DELAY_MS)
@@ -252,9 +253,8 @@ class MainWindow(QMainWindow):
     @Slot()
     def _restart_with_webgl(self) -> None:
         """Start the program anew with WebGL drawn in software; everything open comes back."""
-        self.parts.settings.set("software_webgl", value=True)
-        self.wants_restart = True
-        self.close()
+        if self.commands.restart_with_webgl():
+            self.wants_restart = self.close()
 
     # --- folding
 
@@ -294,7 +294,7 @@ class MainWindow(QMainWindow):
             self._mode_when_wide = "split"
             self.right.set_mode("preview")
         elif not narrow and self._mode_when_wide:
-            self._mode_when_wide = ""
+            self._mode_when_wide = None
             self.right.set_mode("split")
 
     # --- what a restart brings back
@@ -304,43 +304,39 @@ class MainWindow(QMainWindow):
         """Keep sizes, modes and open conversations."""
         self._layout_timer.stop()
         conversations = [pane.session.conversation for pane in self.chats.panes()]
-        layout: dict[str, Any] = {
-            "geometry": _text(self.saveGeometry()),
-            "splitters": [_text(splitter.saveState()) for splitter in self._splitters()],
-            "mode": self._mode_when_wide or self.right.mode,
-            "sidebar": self._sidebar_wanted,
-            "panel": self.panel.current,
-            "panel_folded": self.panel.is_folded,
-            "panel_px": self._panel_px if self.panel.is_folded else self.middle.sizes()[1],
-            "conversations": [conversation.id if conversation else NEW_CONVERSATION for conversation in conversations],
-        }
+        layout = WindowLayout(
+            geometry=_text(self.saveGeometry()),
+            splitters=tuple(_text(splitter.saveState()) for splitter in self._splitters()),
+            mode=self._mode_when_wide or self.right.mode,
+            sidebar=self._sidebar_wanted,
+            panel=self.panel.current,
+            panel_folded=self.panel.is_folded,
+            panel_px=self._panel_px if self.panel.is_folded else self.middle.sizes()[1],
+            conversations=tuple(shown.id if shown else NEW_CONVERSATION for shown in conversations),
+        )
         try:
-            self.parts.window_state.store_json(_LAYOUT, layout)
+            self.parts.window_state.store_json(_LAYOUT, layout.to_json())
         except Problem as problem:
             self.links.add_problem(problem)
 
     def _restore(self) -> None:
-        layout = self.parts.window_state.load_json(_LAYOUT, {})
-        self._opens_panel = not layout
-        self._panel_px = int(layout.get("panel_px", PANEL_PX))
+        stored = WindowLayout.from_json(self.parts.window_state.load_json(_LAYOUT, {}))
+        layout = stored or WindowLayout()
+        self._opens_panel = stored is None
+        self._panel_px = layout.panel_px
         self.resize(DEFAULT_SIZE)
-        if layout.get("geometry"):
-            self.restoreGeometry(_bytes(layout["geometry"]))
-        for splitter, state in zip(self._splitters(), layout.get("splitters", []), strict=False):
+        self.restoreGeometry(_bytes(layout.geometry))
+        for splitter, state in zip(self._splitters(), layout.splitters, strict=False):
             splitter.restoreState(_bytes(state))
-        self._sidebar_wanted = layout.get("sidebar", True)
+        self._sidebar_wanted = layout.sidebar
         self.sidebar.setVisible(self._sidebar_wanted)
-        if layout.get("mode") in ("code", "split", "preview"):
-            self.right.set_mode(layout["mode"])
-        self._restore_conversations(layout.get("conversations", []))
-        if layout.get("panel") and not layout.get("panel_folded"):
-            self._panel_wanted = str(layout["panel"])
-        else:
-            self._panel_wanted = ""
+        self.right.set_mode(layout.mode)
+        self._restore_conversations(layout.conversations)
+        self._panel_wanted = "" if layout.panel_folded else layout.panel
 
-    def _restore_conversations(self, ids: list[int]) -> None:
+    def _restore_conversations(self, ids: tuple[int, ...]) -> None:
         known = {conversation.id for conversation in self.parts.history.conversations()}
-        for conversation_id in ids or [NEW_CONVERSATION]:
+        for conversation_id in ids or (NEW_CONVERSATION,):
             pane = self.chats.add_pane()
             if conversation_id in known:
                 self.commands.open_in(pane, conversation_id)
@@ -375,16 +371,28 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep everything, end everything that runs."""
         self.store_layout()
-        self.chats.store_drafts()
+        drafts_kept, code_kept = self.chats.store_drafts(), self.editor.keep_drafts()
+        if self.asks_before_loss and not (drafts_kept and code_kept) and not self._may_lose_text():
+            event.ignore()
+            return
         for pane in self.chats.panes():
             pane.session.shut_down()
         self.engine_view.stop()
         self.preview.shut_down()
         if self.console is not None:
             self.console.stop()
-        self.editor.shut_down()
         self.parts.engine.stop()
         super().closeEvent(event)
+
+
+    def _may_lose_text(self) -> bool:
+        buttons = QMessageBox.StandardButton
+        question = (
+            "What you typed and did not send or save can't be kept: the data folder can't be written, most likely "
+            "because the disk is full. Free some space and try again, or quit and lose that text."
+        )
+        answer = QMessageBox.question(self, "Quit?", question, buttons.Discard | buttons.Cancel, buttons.Cancel)
+        return bool(answer == buttons.Discard)
 
 
 def _text(data: QByteArray) -> str:

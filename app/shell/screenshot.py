@@ -26,6 +26,7 @@ class ScreenshotJob(QObject):
         super().__init__(window)
         self._window, self._file, self._prompt = window, file, prompt
         self.exit_code = EXIT_NO_ANSWER
+        window.asks_before_loss = False  # there is nobody to ask
         self._waits_for_page = False
         # A resting mouse would show some button as hovered.
         QCursor.setPos(window.mapToGlobal(QPoint(window.width() // 2, window.height() - 2)))
@@ -67,9 +68,15 @@ class ScreenshotJob(QObject):
 
     @Slot()
     def _grab(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        if not self._window.grab().save(str(self._file)):
+        if not self._saved():
             logger.error("The screenshot could not be written to %s", self._file)
             self.exit_code = EXIT_NO_ANSWER
         self._window.close()
         QCoreApplication.quit()
+
+    def _saved(self) -> bool:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return False
+        return self._window.grab().save(str(self._file))

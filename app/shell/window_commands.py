@@ -1,5 +1,6 @@
 """What each command of the window does."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +9,13 @@ from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
+from app.core.atomic import write_file
 from app.core.conversation import ConversationTree
 from app.core.export import export_markdown
 from app.core.problem import Problem, ProblemText, problem_of_os_error
-from app.core.report import diagnostics
+from app.core.report import diagnostics, free_space
 from app.panes.chat.pane import ChatPane
+from app.services.web_flags import FLAGS_VARIABLE, draws_in_software
 from app.shell.actions import make_actions
 from app.shell.command_palette import CommandPalette
 from app.shell.parts import sampling_of
@@ -91,6 +94,10 @@ class WindowCommands(QObject):
 
     @Slot(int)
     def _export(self, conversation_id: int) -> None:
+        self._guard(self._export_to_file, conversation_id)
+
+    def _export_to_file(self, conversation_id: int) -> None:
+        """Raises Problem; a file that was there stays then."""
         conversation = self._parts.history.conversation(conversation_id)
         name = "".join(c if c.isalnum() or c in " -_" else "-" for c in conversation.title).strip() or "chat"
         file, _ = QFileDialog.getSaveFileName(self._window, "Export to Markdown", f"{name}.md", "Markdown (*.md)")
@@ -98,9 +105,9 @@ class WindowCommands(QObject):
             return
         tree = ConversationTree(self._parts.history.messages(conversation_id), conversation.active_leaf)
         try:
-            Path(file).write_text(export_markdown(conversation, tree.path()), encoding="utf-8")
+            write_file(Path(file), export_markdown(conversation, tree.path()).encode("utf-8", "replace"))
         except OSError as error:
-            self._problem_reported(problem_of_os_error(f"{file} was not written.", error).text)
+            raise problem_of_os_error(f"{file} was not written.", error) from error
 
     @Slot(int)
     def _delete(self, conversation_id: int) -> None:
@@ -278,15 +285,23 @@ class WindowCommands(QObject):
         window, engine = self._window, self._parts.engine
         facts = {
             "engine": f"{engine.state.phase} {engine.state.message}".strip(),
+            "engine restarts": str(engine.state.restarts),
             "model": window.header.chip.name.full_text(),
             "device": window.header.device.text() or "unknown",
             "theme": f"{self._parts.theme.mode} ({'dark' if self._parts.theme.is_dark else 'light'})",
             "window": f"{window.width()}x{window.height()} at {window.devicePixelRatioF():g}",
             "platform plugin": QGuiApplication.platformName(),
+            "web pages are drawn by": "the processor" if draws_in_software(os.environ) else "the graphics device",
+            "web flags": os.environ.get(FLAGS_VARIABLE, ""),
+            "free space in the data folder": free_space(self._parts.paths.base),
         }
         report = diagnostics(facts, app_log=self._parts.paths.log, engine_log=engine.log_tail())
         QGuiApplication.clipboard().setText(report)
         window.status.flash("Diagnostics copied")
+
+    def restart_with_webgl(self) -> bool:
+        """Have the next start draw WebGL in software; say whether it will."""
+        return self._guard(self._parts.settings.set, "software_webgl", True)  # noqa: FBT003 - a setting's value
 
     def _guard(self, call: Callable[..., object], *arguments: object) -> bool:
         """Call; a Problem is listed and told. Say whether it went well."""

@@ -1,6 +1,7 @@
 """Settings survive, refuse nonsense and keep what they do not know."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +39,8 @@ def test_values_come_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("theme", "pink"), ("temperature", 9), ("temperature", "a"), ("seed", 1.5), ("seed", True), ("network", 1)],
+    [("theme", "pink"), ("temperature", 9), ("temperature", "a"), ("seed", 1.5), ("seed", True), ("network", 1),
+     ("seed", float("inf")), ("temperature", float("nan"))],
 )
 def test_nonsense_is_refused(tmp_path, key, value):
     settings = Settings(tmp_path / "settings.json", TABLE)
@@ -64,6 +66,34 @@ def test_a_damaged_file_is_kept_aside(tmp_path):
     assert settings.text("theme") == "system"
     assert "not JSON" in settings.problems[0]
     assert (tmp_path / "settings.damaged.json").read_text() == '{"theme": "da'
+
+
+@pytest.mark.parametrize("content", [b"[1, 2]", b'"dark"', b"\xff\xfe", b"[" * 100_000])
+def test_whatever_is_in_the_file_it_is_kept_and_said(tmp_path, content):
+    path = tmp_path / "settings.json"
+    path.write_bytes(content)
+    settings = Settings(path, TABLE)
+    assert len(settings.problems) == 1
+    settings.set("theme", "dark")
+    assert (tmp_path / "settings.damaged.json").read_bytes() == content
+
+
+def test_infinity_in_the_file_is_no_obstacle(tmp_path):
+    (tmp_path / "settings.json").write_text('{"seed": Infinity, "temperature": NaN, "theme": "dark"}')
+    settings = Settings(tmp_path / "settings.json", TABLE)
+    assert (settings.whole("seed"), settings.number("temperature"), settings.text("theme")) == (-1, 0.4, "dark")
+    assert len(settings.problems) == 2
+
+
+def test_a_damaged_file_in_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch):
+    path = tmp_path / "settings.json"
+    path.write_text("{")
+
+    def refuse(*_arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert "the defaults are used" in Settings(path, TABLE).problems[0]
 
 
 def test_window_state(tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from app.core.model_names import model_name
 from app.core.records import CONTINUABLE_STATES, Message
 from app.panes.chat.text_views import CodeView
 from app.theme.controls import Card, FlowLayout, make_button, make_label
@@ -154,7 +155,7 @@ def cost_text(message: Message) -> str:
 
 
 def _origin_text(message: Message) -> str:
-    facts = [f"model {message.model}" if message.model else ""]
+    facts = [f"model {model_name(message.model)}" if message.model else ""]
     facts.append(f"seed {message.seed}" if message.seed is not None else "")
     facts += [f"{name.replace('_', ' ')} {value}" for name, value in message.sampling.items() if value is not None]
     facts.append(f"weights {message.fingerprint[:12]}" if message.fingerprint else "")

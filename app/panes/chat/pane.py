@@ -4,10 +4,10 @@ What an answer is, and what becomes of it, is the session's business; here it is
 does is passed on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QShowEvent
+from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.model_names import model_name
@@ -51,7 +51,8 @@ class ChatPane(QWidget):
         self._theme = theme
         self.session = session
         self._model_name = "Model"
-        self._engine_is_ready = False
+        self._engine = EngineState()
+        self._ways_out: Sequence[QAction] = ()
         self._waiting_text = ""
         self._answers: dict[int, AnswerView] = {}
         self.welcome = Welcome(theme)
@@ -71,37 +72,55 @@ class ChatPane(QWidget):
     @Slot(str)
     def ask(self, text: str) -> None:
         """Send a request; while the model still loads it waits, and can be seen waiting."""
-        if self.session.is_busy or not self._engine_is_ready:
+        typed = self.composer.draft().strip()
+        is_other = typed not in ("", text.strip())
+        is_ready = self._engine.phase == "ready"
+        if self.session.is_busy or not is_ready:
+            if is_other:
+                self.problem_bar.show_text("What you typed has not been sent. Send it first, or clear it.")
+                return
             self.composer.set_draft(text)
-            self._waiting_text = text if not self._engine_is_ready else ""
+            self._waiting_text = text if not is_ready else ""
             self._show_engine_wait()
             return
         self._waiting_text = ""
-        self.composer.set_draft("")
-        self.store_draft()
+        if not is_other:
+            self.composer.set_draft("")
         self.problem_bar.hide()
         self.transcript.go_to_end()
-        self.session.send(text)
+        if not self.session.send(text) and not is_other:
+            self.composer.set_draft(text)
+        self.store_draft()
 
     @Slot(EngineState)
     def show_engine_state(self, state: EngineState) -> None:
         """Say what the engine does; a request that waited for it is sent when it is ready."""
-        self._engine_is_ready = state.phase == "ready"
+        before, self._engine = self._engine, state
         loading = state.phase in ("starting", "loading", "restarting")
         texts = {
             "starting": "Starting the engine",
-            "loading": f"Loading {state.model or 'the model'} · {state.progress:.0%}",
+            "loading": f"Loading {model_name(state.model) if state.model else 'the model'} · {state.progress:.0%}",
             "restarting": "The engine ended and is being started again",
-            "failed": state.message,
+            "failed": "No model is loaded",
             "stopped": "The engine is stopped",
         }
         text = texts.get(state.phase, "")
         self.welcome.show_state(text, progress=state.progress if loading else None, failed=state.phase == "failed")
-        if state.phase == "failed" and state.message:
-            self.problem_bar.show_text(state.message)
-        if self._engine_is_ready and self._waiting_text and self._waiting_text == self.composer.draft():
+        if state != before:
+            self._show_engine_problem(was_shown=before.phase == "failed")
+        if state.phase == "ready" and self._waiting_text and self._waiting_text == self.composer.draft():
             self.ask(self._waiting_text)
         self._show_engine_wait()
+
+    def set_ways_out(self, actions: Sequence[QAction]) -> None:
+        """What the person can do when the engine fails; call it before the state is shown."""
+        self._ways_out = actions
+
+    def _show_engine_problem(self, *, was_shown: bool) -> None:
+        if self._engine.phase == "failed":
+            self.problem_bar.show_text(self._engine.message, self._ways_out)
+        elif was_shown:
+            self.problem_bar.hide()
 
     def set_model(self, name: str, menu: QMenu | None = None) -> None:
         """Name the model that answers; `menu` opens from its name in the composer."""
@@ -137,10 +156,10 @@ class ChatPane(QWidget):
         return None
 
     @Slot()
-    def store_draft(self) -> None:
-        """Keep what is typed; called soon after every key, and on quit."""
+    def store_draft(self) -> bool:
+        """Keep what is typed, and say whether it is kept; called soon after every key, and on quit."""
         self._draft_timer.stop()
-        self.session.set_draft(self.composer.draft())
+        return self.session.set_draft(self.composer.draft())
 
     def focus_composer(self) -> None:
         """Put the cursor where one writes."""
@@ -203,6 +222,7 @@ class ChatPane(QWidget):
     def _show_conversation(self) -> None:
         self._waiting_text = ""
         self.problem_bar.hide()
+        self._show_engine_problem(was_shown=False)
         self.composer.set_draft(self.session.draft)
         self._busy_changed(self.session.is_busy)
         self._show_path()
@@ -318,8 +338,8 @@ class ChatPane(QWidget):
     # --- showing
 
     def _show_engine_wait(self) -> None:
-        waits = bool(self._waiting_text) and not self._engine_is_ready
-        self.composer.show_hint("Sent as soon as the model is loaded" if waits else "")
+        waits = bool(self._waiting_text) and self._engine.phase != "ready"
+        self.composer.show_hint("Sent as soon as a model is loaded" if waits else "")
 
     @Slot()
     def refresh_context(self) -> None:

@@ -206,9 +206,10 @@ class RequestView(MessageView):
     def _accept(self) -> None:
         assert self.editor is not None
         text = self.editor.toPlainText().strip()
-        self._leave()
-        if text:
+        if text:  # the editor stays with its text until the new version is shown in this one's place
             self.edited.emit(self.message.id, text)
+        else:
+            self._leave()
 
     @Slot()
     def _leave(self) -> None:

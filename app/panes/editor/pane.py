@@ -108,11 +108,11 @@ class EditorPane(QWidget):
         """The file tabs; the window may put them into a row of its own."""
         return self._tabs
 
-    @Slot()
-    def shut_down(self) -> None:
-        """Keep unsaved text as drafts: the window closes."""
+    def keep_drafts(self) -> bool:
+        """Keep unsaved text as drafts, as before the window closes; say whether all of it is kept."""
         self._draft_timer.stop()
         self._store_drafts()
+        return self._documents is None or self._documents.drafts_problem is None or not self.dirty_paths()
 
     def current_path(self) -> str:
         """Return the path of the current tab, or an empty text."""
@@ -409,8 +409,13 @@ class EditorPane(QWidget):
 
     @Slot()
     def _store_drafts(self) -> None:
-        if self._documents is not None:
-            self._documents.store_drafts()
+        if self._documents is None:
+            return
+        known = self._documents.drafts_problem
+        self._documents.store_drafts()
+        problem = self._documents.drafts_problem
+        if problem is not None and known is None and self.dirty_paths():
+            self.problem_reported.emit(problem)
 
     @Slot()
     def _keep_mine(self) -> None:

@@ -105,3 +105,18 @@ def test_a_file_that_cannot_be_saved_stays_unsaved(documents: Documents, monkeyp
     with pytest.raises(Problem, match="disk is full"):
         documents.save("index.html")
     assert documents.dirty_paths() == ["index.html"]
+
+
+def test_drafts_that_cannot_be_kept_are_told(documents: Documents, tmp_path: Path) -> None:
+    documents.open("index.html")
+    documents.set_text("index.html", "typed")
+    (tmp_path / "drafts").mkdir(exist_ok=True)
+    drafts = tmp_path / "drafts" / "project.json"
+    drafts.unlink(missing_ok=True)
+    (drafts / "in the way").mkdir(parents=True)
+    documents.store_drafts()
+    assert "cannot be kept" in str(documents.drafts_problem)
+    (drafts / "in the way").rmdir()
+    drafts.rmdir()
+    documents.store_drafts()
+    assert documents.drafts_problem is None

@@ -206,10 +206,12 @@ def test_recovery_saves_what_can_be_read(tmp_path):
         data[page * page_bytes : (page + 1) * page_bytes] = b"\xff" * page_bytes
     path.write_bytes(data)
     broken = History(path)
-    with pytest.raises(HistoryDamaged) as caught:
+    with pytest.raises(HistoryDamaged):
         broken.messages(conversation.id)
     broken.close()
-    kept = caught.value.recover()
+    with pytest.raises(HistoryDamaged) as again:  # found at the next start, wherever it lies
+        History(path)
+    kept = again.value.recover()
     assert kept.exists()
     saved = History(path)
     texts = [message.text for message in saved.messages(conversation.id)]
@@ -217,6 +219,23 @@ def test_recovery_saves_what_can_be_read(tmp_path):
     assert any(text.startswith("answer 299 ") for text in texts)
     assert saved.search("request 0")
     saved.close()
+
+
+def test_a_suspicion_that_proves_false_is_dropped(tmp_path):
+    path = tmp_path / "history.sqlite3"
+    History(path).close()
+    HistoryDamaged(path, "a passing fault").remember()
+    for _ in range(2):
+        History(path).close()
+    assert [file.name for file in tmp_path.iterdir()] == ["history.sqlite3"]
+
+
+def test_damaged_facts_cost_the_facts_and_not_the_message(history):
+    conversation = history.create_conversation()
+    request = history.add_request(conversation.id, None, "a scene")
+    history._database.execute("UPDATE message SET usage = '{\"tok', applied = '[1]'")
+    message = history.message(request.id)
+    assert (message.text, message.usage, message.applied) == ("a scene", {}, {})
 
 
 def test_a_full_disk_is_told_and_costs_nothing_that_was_there(history):
@@ -247,6 +266,6 @@ def test_export_holds_the_branch_and_its_code(history):
     assert text.startswith("# Peaks\n")
     assert "Be brief." in text
     assert "## You, " in text
-    assert "## nano, " in text
+    assert "## Nano, " in text
     assert "```html index.html\n<p>hi</p>\n```" in text
     assert "stopped by hand" in text

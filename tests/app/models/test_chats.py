@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from app.core.history import History
+from app.core.problem import Problem
 from app.models.chats import ChatRole, ConversationsModel
 
 
@@ -81,6 +82,25 @@ def test_delete_and_undo(history, model, qtbot, qtmodeltester):
     assert "Second" in titles(model)
     assert model.undo_delete() is None
     qtmodeltester.check(model)
+
+
+def test_a_delete_that_fails_can_be_done_again(history, model, qtbot, monkeypatch):
+    target = model.index(2).data(ChatRole.ID)
+
+    def refuse(_conversation_id):
+        raise Problem("The conversation cannot be saved.", "The disk is full.", "Free some space.")
+
+    monkeypatch.setattr(history, "delete", refuse)
+    with qtbot.waitSignal(model.problem_reported):
+        model.delete(target)
+    assert "Second" in titles(model)
+    monkeypatch.undo()
+    model.delete(target)
+    monkeypatch.setattr(history, "undelete", refuse)
+    with qtbot.waitSignal(model.problem_reported):
+        assert model.undo_delete() is None
+    monkeypatch.undo()
+    assert model.undo_delete() == target
 
 
 def test_the_one_that_is_used_moves_up_and_stays_selected(history, model, qtmodeltester):

@@ -363,10 +363,30 @@ def test_an_unreadable_project_is_told_and_nothing_is_sent(desk, engine, monkeyp
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)
-    desk.session.send("again")
+    assert not desk.session.send("again")
     assert "permission" in str(desk.problems[0])
     assert not desk.session.is_busy
     assert len(engine.requests) == 1
+    monkeypatch.undo()
+    assert desk.ask("again", "fine").text == "fine"
+
+
+def test_an_answer_that_cannot_be_written_again_is_shown_as_before(desk, engine, monkeypatch):
+    answer = desk.ask("a scene", PAGE.format("one"))
+
+    def refuse(*_arguments, **_options):
+        raise Problem("The conversation cannot be saved.", "The disk is full.", "Free some space.")
+
+    monkeypatch.setattr(desk.history, "begin_answer", refuse)
+    desk.session.regenerate(answer.id)
+    assert "disk is full" in str(desk.problems[0])
+    assert [message.id for message in desk.session.tree.path()][-1] == answer.id
+    monkeypatch.setattr(desk.history, "add_request", refuse)
+    desk.session.edit_request(answer.parent_id, "another scene")
+    assert [message.id for message in desk.session.tree.path()][-1] == answer.id
+    monkeypatch.setattr(desk.history, "set_system_prompt", refuse)
+    desk.session.set_system_prompt("Be brief.")
+    assert len(desk.problems) == 3
     monkeypatch.undo()
     assert desk.ask("again", "fine").text == "fine"
 

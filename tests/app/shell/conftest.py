@@ -13,6 +13,7 @@ from app.bootstrap import Options, build_window
 from app.core.history import History
 from app.paths import DataPaths
 from app.services.engine_process import EngineProcess
+from app.settings import Settings
 from app.shell.main_window import MainWindow
 
 PAGE = "Here it is.\n\n```html index.html\n<!-- page | blue -->\n<p style='color:blue'>one</p>\n```\n"
@@ -29,13 +30,21 @@ class Program:
         self.window: MainWindow | None = None
         self.history: History | None = None
 
-    def open(self, *, size: tuple[int, int] = (1400, 900), text: str = PAGE, wait: bool = True) -> MainWindow:
+    def open(
+        self, *arguments: str, size: tuple[int, int] = (1400, 900), text: str = PAGE, wait: bool = True
+    ) -> MainWindow:
+        """`arguments` are for the small server."""
         self.history = History(self.paths.database)
-        command = [sys.executable, str(FAKE_ENGINE), "serve", "--exit-with-parent", "--text", text]
-        engine = EngineProcess(command, parent=self.application)
-        window = build_window(
-            self.application, self.paths, self.history, Options(size=size, theme="dark"), engine=engine
+        command = [sys.executable, str(FAKE_ENGINE), "serve", "--exit-with-parent", "--text", text, *arguments]
+        settings = Settings(self.paths.settings)
+        model_dir = settings.text("model_dir")
+        engine = EngineProcess(
+            command, model_dir=Path(model_dir) if model_dir else None, parent=self.application
         )
+        window = build_window(
+            self.application, self.paths, self.history, Options(size=size, theme="dark"), engine=engine,
+            settings=settings,
+        )  # fmt: skip
         window.show()
         self.window = window
         self.qtbot.waitUntil(window.isActiveWindow, timeout=20_000)

@@ -3,10 +3,12 @@
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QLineEdit, QMessageBox
 from pytestqt.qtbot import QtBot
 
+from app.core.problem import Problem
 from app.models.chats import ChatRole
+from app.settings import Settings
 from tests.app.shell.conftest import Program
 
 WAIT_MS = 20_000
@@ -213,11 +215,12 @@ def test_the_conversation_can_be_exported(qtbot: QtBot, program: Program, tmp_pa
 def test_an_export_that_fails_is_listed_with_its_cause(qtbot: QtBot, program: Program, tmp_path, monkeypatch):
     window = program.open()
     ask(qtbot, window, "a page")
-    target = tmp_path / "missing" / "chat.md"
+    (tmp_path / "file").write_text("kept")
+    target = tmp_path / "file" / "chat.md"
     monkeypatch.setattr("app.shell.window_commands.QFileDialog.getSaveFileName", lambda *_: (str(target), ""))
     run_command(qtbot, window, "export this chat")
     assert window.panel.current == "problems"
-    assert "not there any more" in window.parts.problems.entries()[-1].text
+    assert "a file, not a folder" in window.parts.problems.entries()[-1].text
 
 
 def test_themes_by_command_are_kept(qtbot: QtBot, program: Program):
@@ -235,6 +238,11 @@ def test_diagnostics_tell_of_the_engine_and_not_of_the_chat(qtbot: QtBot, progra
     assert "engine: ready" in report
     assert "engine log line" in report
     assert "secret plan" not in report
+    assert window.parts.engine.endpoint.config.key == "process-key"
+    assert "process-key" not in report
+    assert "- model: fake-moe" in report
+    assert "- free space in the data folder: " in report
+    assert "- web pages are drawn by: " in report
 
 
 def test_files_in_the_side_bar_open_in_the_editor(qtbot: QtBot, program: Program):
@@ -271,6 +279,65 @@ def test_problems_of_a_page_are_counted_and_can_be_sent_to_the_model(qtbot: QtBo
     with qtbot.waitSignal(window.chats.active.session.answer_finished, timeout=WAIT_MS):
         qtbot.mouseClick(window.problems.fix_button, Qt.MouseButton.LeftButton)
     assert "nope" in window.chats.active.session.tree.path()[-2].text
+
+
+def test_a_model_that_cannot_be_loaded_leaves_ways_out(qtbot: QtBot, program: Program, tmp_path):
+    Settings(program.paths.settings).set("model_dir", str(tmp_path / "broken"))
+    window = program.open("--refuse-model", wait=False)
+    engine = window.parts.engine
+    qtbot.waitUntil(lambda: engine.state.phase == "failed", timeout=WAIT_MS)
+    bar = window.chats.active.problem_bar
+    assert "broken has no config.json" in bar.text.text().replace("\u200b", "")
+    assert [one.text() for one in bar.buttons] == [
+        "Open a model folder…", "Use the model in the box", "Restart the engine"]
+    qtbot.mouseClick(bar.buttons[1], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: engine.state.phase == "ready", timeout=WAIT_MS)
+    assert bar.isHidden()
+    assert window.parts.settings.text("model_dir") == ""
+    ask(qtbot, window, "a page")
+
+
+@pytest.mark.parametrize("layout", ["[1, 2]", '{"panel": "gone", "panel_folded": false, "panel_px": "x", "mode": 5}'])
+def test_damaged_files_of_the_window_are_no_obstacle(qtbot: QtBot, program: Program, layout):
+    program.paths.settings.write_text('{"theme": "da')
+    (program.paths.window / "layout.json").write_text(layout)
+    window = program.open()
+    assert window.right.mode == "split"
+    assert "not JSON" in window.parts.problems.entries()[0].text
+
+
+def test_an_unreadable_project_is_said_where_one_works(qtbot: QtBot, program: Program):
+    window = program.open()
+    ask(qtbot, window, "a page")
+    root = window.chats.active.session.workspace.root
+    root.rename(root.with_name("away"))
+    root.write_text("a file in its place")
+    pane = window.chats.active
+    qtbot.keyClicks(pane.composer.text, "another page")
+    qtbot.keyClick(pane.composer.text, Qt.Key.Key_Return)
+    assert "cannot be read" in pane.problem_bar.text.text()
+    assert pane.composer.draft() == "another page"
+    root.unlink()
+    root.with_name("away").rename(root)
+    ask(qtbot, window, "")
+    assert "another page" in [message.text for message in pane.session.tree.path()]
+
+
+def test_quitting_asks_when_what_was_typed_cannot_be_kept(qtbot: QtBot, program: Program, monkeypatch):
+    window = program.open()
+    ask(qtbot, window, "a page")
+    qtbot.keyClicks(window.chats.active.composer.text, "half a thought")
+
+    def full(*_arguments):
+        raise Problem("The conversation cannot be saved.", "The disk is full.", "Free some space.")
+
+    monkeypatch.setattr(program.history, "set_draft", full)
+    answers = [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Discard]
+    monkeypatch.setattr("app.shell.main_window.QMessageBox.question", lambda *_: answers.pop(0))
+    assert not window.close()
+    assert window.isVisible()
+    assert window.close()
+    assert answers == []
 
 
 def test_quitting_ends_the_engine(qtbot: QtBot, program: Program):

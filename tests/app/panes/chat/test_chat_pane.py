@@ -3,9 +3,10 @@
 import threading
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QGuiApplication
+from PySide6.QtGui import QAction, QColor, QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
 
+from app.core.problem import Problem
 from app.core.records import AnswerOrigin
 from app.core.stream import StreamUpdate
 from app.panes.chat.answer_settings import AnswerSettings
@@ -299,10 +300,70 @@ def test_a_prompt_card_works_by_keyboard(chat: Chat):
     assert "trails" in chat.requests()[0].bubble.text()
 
 
-def test_a_failed_engine_is_said_with_its_reason(chat: Chat):
-    chat.pane.show_engine_state(EngineState(phase="failed", message="The model has no config.json."))
-    assert chat.pane.welcome.state.text() == "The model has no config.json."
-    assert not chat.pane.problem_bar.isHidden()
+def test_a_failed_engine_is_said_with_its_reason_and_the_ways_out(chat: Chat):
+    other, pressed = QAction("Open a model folder", chat.pane), []
+    other.triggered.connect(lambda: pressed.append(True))
+    chat.pane.set_ways_out([other])
+    failed = EngineState(phase="failed", message="/models/big has no config.json.", model="big")
+    chat.pane.show_engine_state(failed)
+    bar = chat.pane.problem_bar
+    assert "No model is loaded" in chat.pane.welcome.state.text()
+    assert bar.text.text().replace("\u200b", "") == "/models/big has no config.json."
+    chat.session.open_new()
+    assert not bar.isHidden()
+    chat.type("a scene")
+    chat.press(Qt.Key.Key_Return)  # waits for a model
+    assert chat.pane.composer.draft() == "a scene"
+    chat.click(button(bar, "Open a model folder"))
+    assert pressed == [True]
+    chat.pane.show_engine_state(EngineState(phase="loading", progress=0.5, model="nano"))
+    assert bar.isHidden()
+    assert chat.pane.welcome.state.text() == "Loading Nano · 50%"
+    with chat.qtbot.waitSignal(chat.session.answer_finished, timeout=WAIT_MS):
+        chat.pane.show_engine_state(READY)
+    assert chat.requests()[0].bubble.text() == "a scene"
+
+
+def refuse(*_arguments: object, **_options: object) -> None:
+    raise Problem("The conversation cannot be saved.", "The disk is full.", "Free some space.")
+
+
+def test_a_request_that_cannot_be_stored_stays_in_the_field(chat: Chat, monkeypatch):
+    monkeypatch.setattr(chat.history, "add_request", refuse)
+    chat.type("a scene")
+    chat.press(Qt.Key.Key_Return)
+    assert chat.pane.composer.draft() == "a scene"
+    assert "disk is full" in chat.pane.problem_bar.text.text()
+    monkeypatch.undo()
+    chat.ask("", "Here.")
+    assert chat.requests()[0].bubble.text() == "a scene"
+
+
+def test_an_edited_request_that_cannot_be_stored_stays_in_its_editor(chat: Chat, monkeypatch):
+    chat.ask("a scene", PAGE)
+    view = chat.requests()[0]
+    view.edit_button.click()
+    view.editor.setPlainText("another scene")
+    monkeypatch.setattr(chat.history, "add_request", refuse)
+    chat.qtbot.keyClick(view.editor, Qt.Key.Key_Return)
+    assert view.editor.toPlainText() == "another scene"
+    assert len(chat.answers()) == 1
+    monkeypatch.undo()
+    with chat.qtbot.waitSignal(chat.session.answer_finished, timeout=WAIT_MS):
+        chat.qtbot.keyClick(view.editor, Qt.Key.Key_Return)
+    assert chat.requests()[0].bubble.text() == "another scene"
+
+
+def test_a_request_from_elsewhere_leaves_what_is_typed(chat: Chat):
+    chat.type("half a tho")
+    with chat.qtbot.waitSignal(chat.session.answer_finished, timeout=WAIT_MS):
+        chat.pane.ask("Please repair this.")
+    assert chat.requests()[0].bubble.text() == "Please repair this."
+    assert chat.pane.composer.draft() == chat.session.draft == "half a tho"
+    chat.pane.show_engine_state(EngineState(phase="loading"))
+    chat.pane.ask("And this.")
+    assert chat.pane.composer.draft() == "half a tho"
+    assert "has not been sent" in chat.pane.problem_bar.text.text()
 
 
 def test_an_answer_that_failed_says_why(chat: Chat):
