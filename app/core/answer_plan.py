@@ -1,7 +1,7 @@
 """How one answer is asked for, and what is stored of it at its end. No network and no Qt."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,11 +38,15 @@ class AnswerPlan:
 
         None when no turn is left to leave out. Raises Problem when the project cannot be read.
         """
+        return self.request_for(self.opened.workspace.text_files(), dropped=dropped)
+
+    def request_for(self, files: Mapping[str, str], *, dropped: int) -> tuple[ChatRequest, int] | None:
+        """As `make_request`, with a project that holds these files."""
         assert self.answer.parent_id is not None
         model = self.model_of()
         composed = compose_prompt(
             turns_of(self.opened.tree.path_to(self.answer.parent_id)),
-            self.opened.workspace.text_files(),
+            files,
             system=system_prompt(self.system, self.guide, model),
             budget_tokens=prompt_budget(model.context_tokens if model else None, self.sampling.max_tokens),
             estimate=self.estimate,

@@ -5,6 +5,7 @@ goes on in the background when its pane shows another conversation, and is found
 """
 
 import random
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from app.core.records import AnswerOrigin, Conversation, Message
 from app.core.snapshots import SnapshotStore
 from app.core.stream import AnswerStream, StreamUpdate
 from app.core.turns import TokenEstimate, turns_of
-from app.core.wire import ModelInfo, Sampling
+from app.core.wire import ChatRequest, ModelInfo, Sampling
 from app.core.workspace import Workspace
 from app.paths import DataPaths
 from app.services.answer_keeper import AnswerKeeper
@@ -176,6 +177,23 @@ class ChatSession(QObject):
             return run.trace
         name = self.tree.get(message_id).trace_file
         return load_trace(self._paths.traces / name) if name else None
+
+    def request_of(self, message_id: int) -> tuple[ChatRequest, dict[str, str]]:
+        """What would be sent for an answer from its beginning, and the project's text files as they were then.
+
+        Raises Problem when that state can't be read, or the prompt has no room.
+        """
+        answer = self.tree.get(message_id)
+        assert self._opened is not None
+        assert answer.parent_id is not None
+        with tempfile.TemporaryDirectory(prefix="expertarium-state-") as folder:
+            self._snapshots.restore(answer.snapshot_before, Path(folder))
+            files = Workspace(Path(folder)).text_files()
+        made = self._plan(self._opened, answer, _sampling_of(answer)).request_for(files, dropped=answer.dropped_turns)
+        if made is None:
+            raise Problem("The request can't be sent again.", "Its prompt has no room in the model's context.",
+                          "Choose a shorter conversation.")
+        return replace(made[0], continue_from=""), files
 
     # --- opening
 
@@ -400,18 +418,10 @@ class ChatSession(QObject):
         self._run(opened, answer, sampling, None)
 
     def _run(self, opened: OpenConversation, answer: Message, sampling: Sampling, trace: "RoutingTrace | None") -> None:
-        plan = AnswerPlan(
-            opened=opened,
-            answer=answer,
-            system=opened.conversation.system_prompt or self.default_system_prompt,
-            guide=self.guide,
-            sampling=sampling,
-            estimate=self._estimate,
-            model_of=self._current_model,
-        )
         run = AnswerRun(
-            plan, history=self._history, endpoint=self._endpoint, engine=self._engine, trace=trace, parent=self
-        )
+            self._plan(opened, answer, sampling), history=self._history, endpoint=self._endpoint,
+            engine=self._engine, trace=trace, parent=self,
+        )  # fmt: skip
         self._running[opened.id] = run
         run.grew.connect(self._take_growth)
         run.routing_grew.connect(self._take_routing_growth)
@@ -422,6 +432,17 @@ class ChatSession(QObject):
         self.conversation_changed.emit(opened.id)
         self.busy_changed.emit(True)  # noqa: FBT003 - what the signal says
         run.start()
+
+    def _plan(self, opened: OpenConversation, answer: Message, sampling: Sampling) -> AnswerPlan:
+        return AnswerPlan(
+            opened=opened,
+            answer=answer,
+            system=opened.conversation.system_prompt or self.default_system_prompt,
+            guide=self.guide,
+            sampling=sampling,
+            estimate=self._estimate,
+            model_of=self._current_model,
+        )
 
     def _current_model(self) -> ModelInfo | None:
         return self.model

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Selection = tuple[int, int]
 NO_SELECTION: Selection = (-1, -1)
+BENCH_KEY = "bench"
 
 
 class TracePage(QWidget):

@@ -24,9 +24,11 @@ class InspectorPane(QWidget):
 
     Signals:
         tokens_selected: (first, last) token index of the trace, or (-1, -1).
+        page_made: (key, TracePage) a page was shown for the first time.
     """
 
     tokens_selected = Signal(int, int)
+    page_made = Signal(str, object)
 
     def __init__(self, theme: Theme, pages: Sequence[InspectorPage] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -87,6 +89,7 @@ class InspectorPane(QWidget):
             made.tokens_wanted.connect(self.select_tokens)
             self._made[key] = made
             self._stack.addWidget(made)
+            self.page_made.emit(key, made)
         return self._made[key]
 
     def show_page(self, key: str) -> TracePage:

@@ -45,7 +45,7 @@ def test_every_variant_is_written_for_every_seed_and_run(tally: BenchTally, engi
     assert sent == [(1, None), (1, [dict(MUTE[0])]), (2, None), (2, [dict(MUTE[0])])]
 
 
-def test_an_engine_that_fails_ends_the_tally_with_its_reason(tally: BenchTally, engine: FakeEngine, qtbot: QtBot) -> None:
+def test_an_engine_that_fails_ends_the_tally(tally: BenchTally, engine: FakeEngine, qtbot: QtBot) -> None:
     engine.answers.append(Answer(error=(503, {"error": {"message": "The model is loading.", "next_step": "Wait."}})))
     with qtbot.waitSignal(tally.failed, timeout=WAIT_MS) as failed:
         tally.start()
