@@ -29,7 +29,7 @@ from app.models.chats import ConversationsModel
 from app.models.files import ProjectFilesModel
 from app.models.problems import ProblemEntry, ProblemsModel
 from app.panes.editor.pane import EditorPane
-from app.panes.inspector.pages import InspectorPage
+from app.panes.inspector.pages import BENCH_KEY, InspectorPage, TracePage
 from app.panes.preview.pane import PreviewPane
 from app.paths import DataPaths, data_paths
 from app.resources import resource_path, resource_text
@@ -176,22 +176,31 @@ class _PaneMakers:
 
     def __init__(self, theme: Theme, paths: DataPaths) -> None:
         self._theme, self._paths = theme, paths
-        self.inspector_pages: tuple[InspectorPage, ...] = ()
+        self._gate = NetworkGate()
+        self.inspector_pages: tuple[InspectorPage, ...] = (
+            InspectorPage(key=BENCH_KEY, title="Expert bench", make=self._bench),
+        )
 
     def editor(self) -> EditorPane:
         return EditorPane(self._theme, self._paths.window)
 
     def preview(self) -> PreviewPane:
-        runner = PageRunner(
-            WebLibraries(resource_path("web", "node_modules")), resource_path("web", "preview"), NetworkGate()
-        )
         choices = NetworkChoices(self._paths.base / "network.json")
-        return PreviewPane(self._theme, runner, choices, self._paths.screenshots)
+        return PreviewPane(self._theme, self._runner(), choices, self._paths.screenshots)
 
     def inspector(self) -> "InspectorPane":
         from app.panes.inspector.pane import InspectorPane
 
         return InspectorPane(self._theme, self.inspector_pages)
+
+    def _bench(self) -> TracePage:
+        from app.panes.inspector.bench import ExpertBench
+
+        return ExpertBench(self._theme, self._runner)
+
+    def _runner(self) -> PageRunner:
+        libraries = WebLibraries(resource_path("web", "node_modules"))
+        return PageRunner(libraries, resource_path("web", "preview"), self._gate)
 
     def console(self) -> "ConsolePane":
         from app.panes.console import ConsolePane

@@ -105,6 +105,15 @@ class PaneLinks(QObject):
         """List a fault of the program's own panes."""
         self._problems.add(ProblemEntry(severity="error", source="program", text=str(problem)))
 
+    def selected_start(self) -> int | None:
+        """Where in its answer's text the selected token begins; None without one."""
+        trace = self._inspector.trace() if self._inspector is not None else None
+        if self._inspector is None or trace is None:
+            return None
+        first, last = self._inspector.selection()
+        span = range_of_tokens(trace.tokens, first, last) if first >= 0 else None
+        return None if span is None else span[0]
+
     # --- building
 
     def _connect_panes(self) -> None:

@@ -12,8 +12,10 @@ from PySide6.QtWidgets import QMainWindow, QMessageBox, QSplitter, QVBoxLayout, 
 
 from app.core.problem import Problem
 from app.panes.chat.pane import ChatPane
+from app.panes.inspector.pages import BENCH_KEY, TracePage
 from app.panes.problems import ProblemsPane
-from app.services.chat_session import NEW_CONVERSATION
+from app.services.chat_session import NEW_CONVERSATION, ChatSession
+from app.shell.bench_links import BenchLinks
 from app.shell.chat_area import ChatArea
 from app.shell.docks import BottomPanel
 from app.shell.engine_view import EngineView
@@ -56,6 +58,10 @@ class MainWindow(QMainWindow):
         self.links = PaneLinks(
             editor=self.editor, preview=self.preview, files=parts.files, problems=parts.problems,
             snapshots=parts.snapshots, parent=self,
+        )  # fmt: skip
+        self.bench = BenchLinks(
+            session=self._active_session, selected_start=self.links.selected_start, snapshots=parts.snapshots,
+            endpoint=parts.engine.endpoint, parent=self,
         )  # fmt: skip
         self.console: ConsolePane | None = None
         self.inspector: InspectorPane | None = None
@@ -128,8 +134,17 @@ class MainWindow(QMainWindow):
     def _make_inspector(self) -> QWidget:
         if self.inspector is None:
             self.inspector = self.parts.make_inspector()
+            self.inspector.page_made.connect(self._inspector_page_made)
             self.links.set_inspector(self.inspector)
         return self.inspector
+
+    @Slot(str, object)
+    def _inspector_page_made(self, key: str, page: TracePage) -> None:
+        if key == BENCH_KEY:
+            self.bench.attach(page)
+
+    def _active_session(self) -> ChatSession:
+        return self.chats.active.session
 
     @Slot(str)
     def _panel_pane_shown(self, key: str) -> None:
@@ -378,6 +393,7 @@ class MainWindow(QMainWindow):
         for pane in self.chats.panes():
             pane.session.shut_down()
         self.engine_view.stop()
+        self.bench.shut_down()
         self.preview.shut_down()
         if self.console is not None:
             self.console.stop()
