@@ -52,6 +52,11 @@ class Document:
     missing: bool = False
 
     @property
+    def unchanged(self) -> bool:
+        """Whether nothing was typed since it was last read or written."""
+        return self.text == self.disk_text
+
+    @property
     def dirty(self) -> bool:
         """Whether there is text that is not on the disk."""
         return self.missing or self.text != self.disk_text

@@ -168,7 +168,7 @@ class PaneLinks(QObject):
             return
         self._show_project()
         self._files.refresh()
-        self._editor.refresh_from_disk()
+        self._editor.refresh_from_disk(by_program=True)
         session = self._session()
         existing = [path for path in paths if session and session.workspace and self._is_file(path)]
         if existing and self._editor.current_path() not in existing:

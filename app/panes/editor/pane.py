@@ -139,13 +139,21 @@ class EditorPane(QWidget):
         return all(saved)
 
     @Slot()
-    def refresh_from_disk(self) -> None:
-        """Take in what others wrote: clean files are read again, for dirty ones the person is asked."""
+    def refresh_from_disk(self, *, by_program: bool = False) -> None:
+        """Take in what others wrote: clean files are read again, for dirty ones the person is asked.
+
+        What the program itself took away (`by_program`: an earlier state of the project) needs no question where
+        nothing was typed.
+        """
         if self._documents is None:
             return
         for change in self._documents.check_disk():
             if change.kind == "reloaded":
                 self._call("setText", change.path, self._documents[change.path].text)
+                if change.path == self.current_path():
+                    self._conflict_bar.hide()
+            elif by_program and self._documents[change.path].unchanged:
+                continue
             elif change.path == self.current_path():
                 self._show_conflict(change.path)
         self._watch()

@@ -115,14 +115,14 @@ class ExpertBench(TracePage):
         splitter.addWidget(self._editor())
         splitter.addWidget(self.results)
         splitter.setStretchFactor(1, 1)
-        splitter.setSizes([320, 1000])
+        splitter.setSizes([340, 1000])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(splitter)
 
     def _editor(self) -> QWidget:
         column_widget = QWidget()
-        column_widget.setMinimumWidth(300)
+        column_widget.setMinimumWidth(340)
         column = QVBoxLayout(column_widget)
         column.setContentsMargins(12, 8, 12, 8)
         column.setSpacing(GAP_S)
@@ -164,7 +164,7 @@ class ExpertBench(TracePage):
         self.first, self.last = QSpinBox(), QSpinBox()
         self.first.setAccessibleName("First layer")
         self.last.setAccessibleName("Last layer")
-        self.pick_button = make_button("From token", self._pick, "plain", "The selected token's leading expert in the "
+        self.pick_button = make_button("Pick", self._pick, "plain", "The selected token's leading expert in the "
                                        "first layer")
         self.add_button = make_button("Add", self._add, "plain", "Put the change into the list")
         return _row(make_label("layers", "dim"), self.first, make_label("to", "dim"), self.last, None,
@@ -186,7 +186,7 @@ class ExpertBench(TracePage):
             "Tally", self._tally, "plain",
             "Write and run the program over several seeds: as it is, with the changes, and with as many random experts")
         return _row(
-            self.tally_button, make_label("over", "dim"), self.seeds, make_label("seeds, with a control", "dim"), None
+            self.tally_button, make_label("over", "dim"), self.seeds, make_label("seeds", "dim"), None
         )
 
     # --- receivers

@@ -97,6 +97,25 @@ def test_a_clean_file_follows_the_disk_and_a_dirty_one_asks(qtbot: QtBot, pane: 
     assert (project / "a.js").read_text() == "again from outside\n"
 
 
+def test_a_file_that_goes_and_comes_back_asks_only_when_others_took_it(
+    qtbot: QtBot, pane: EditorPane, project: Path
+) -> None:
+    open_ready(qtbot, pane, "a.js")
+    (project / "a.js").unlink()
+    pane.refresh_from_disk(by_program=True)
+    assert not pane._conflict_bar.isVisible()
+    (project / "a.js").write_text("back\n")
+    pane.refresh_from_disk(by_program=True)
+    assert pane.text("a.js") == "back\n"
+    (project / "a.js").unlink()
+    qtbot.waitUntil(pane._conflict_bar.isVisible, timeout=READY_MS)
+    assert "gone from the disk" in pane._conflict_label.text()
+    (project / "a.js").write_text("back again\n")
+    qtbot.waitUntil(pane._conflict_bar.isHidden, timeout=READY_MS)
+    assert pane.text("a.js") == "back again\n"
+    assert pane.dirty_paths() == []
+
+
 def test_closing_a_dirty_tab_asks_first(qtbot: QtBot, pane: EditorPane, monkeypatch: pytest.MonkeyPatch) -> None:
     view = open_ready(qtbot, pane, "a.js")
     type_at_start(view, "x")
