@@ -181,6 +181,8 @@ class BenchResults(QWidget):
     def _paint_diff(self) -> None:
         """Write the difference, added and removed lines in the colours of the theme."""
         self.diff.setFont(self._theme.mono())
+        wrap = QPlainTextEdit.LineWrapMode
+        self.diff.setLineWrapMode(wrap.NoWrap if self._diff else wrap.WidgetWidth)
         self.diff.setPlainText(self._diff or "The two answers are the same, character by character.")
         roles = {"+": "ok", "-": "error", "@": "accent"}
         block = self.diff.document().begin()
