@@ -1,0 +1,71 @@
+"""One computation at a time in a thread of its own; of requests that wait, only the newest is run."""
+
+import logging
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal, Slot
+
+logger = logging.getLogger(__name__)
+
+
+class _Run(QObject):
+    """Carries a result from the thread to the window's."""
+
+    ended = Signal(object)
+
+
+class _Task(QRunnable):
+    def __init__(self, work: Callable[[], object], run: _Run) -> None:
+        super().__init__()
+        self._work, self._run = work, run
+
+    def run(self) -> None:
+        """Compute; a fault of ours is logged and ends in None."""
+        try:
+            result = self._work()
+        except Exception:
+            logger.exception("A computation in the background failed")
+            result = None
+        self._run.ended.emit(result)
+
+
+class LatestJob(QObject):
+    """Runs what it was last asked for.
+
+    Signals:
+        done: the result of the newest request; results that a newer request has overtaken are dropped.
+    """
+
+    done = Signal(object)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._pool = QThreadPool(self)  # waits for its thread when it is destroyed
+        self._pool.setMaxThreadCount(1)
+        self._run: _Run | None = None
+        self._waiting: Callable[[], object] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a result is still to come."""
+        return self._run is not None
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Have `work` called in the thread; what it uses must not be changed meanwhile."""
+        if self._run is not None:
+            self._waiting = work
+            return
+        self._run = _Run(self)
+        self._run.ended.connect(self._ended, Qt.ConnectionType.QueuedConnection)
+        self._pool.start(_Task(work, self._run))
+
+    @Slot(object)
+    def _ended(self, result: object) -> None:
+        assert self._run is not None
+        self._run.deleteLater()
+        self._run = None
+        if self._waiting is not None:
+            work, self._waiting = self._waiting, None
+            self.start(work)
+        elif result is not None:
+            self.done.emit(result)
