@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +79,7 @@ def run(options: Options) -> int:
     application = make_application(force_webgl=settings.flag("software_webgl"))
     lock = InstanceLock(paths.lock)
     try:
+        check_screen(os.environ, application.platformName(), wants_screen=options.screenshot is None)
         paths.create()
         lock.acquire()
         history = _open_history(paths, ask=options.screenshot is None)
@@ -101,10 +102,16 @@ def run(options: Options) -> int:
 def choose_platform(environment: MutableMapping[str, str], *, wants_screen: bool, system: str = sys.platform) -> None:
     """Have Qt draw in memory where a picture is all that is wanted and there is no screen.
 
-    Raises Problem when a window is wanted and there is no screen; Qt itself would abort the process.
+    Raises Problem when a window is wanted and there is no screen. Where there should be one, drawing in memory comes
+    last in Qt's list: it would abort the process when the screen can't be opened, and `make_application` can say why.
     """
-    has_screen = system != "linux" or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    if has_screen or environment.get("QT_QPA_PLATFORM"):
+    if system != "linux" or environment.get("QT_QPA_PLATFORM"):
+        return
+    screens = {"wayland": environment.get("WAYLAND_DISPLAY"), "xcb": environment.get("DISPLAY")}
+    if any(screens.values()):
+        first = "wayland" if environment.get("XDG_SESSION_TYPE") == "wayland" else "xcb"
+        order = sorted((name for name, screen in screens.items() if screen), key=lambda name: name != first)
+        environment["QT_QPA_PLATFORM"] = ";".join([*order, "offscreen"])
         return
     if wants_screen:
         raise Problem(
@@ -112,6 +119,15 @@ def choose_platform(environment: MutableMapping[str, str], *, wants_screen: bool
             "Start it from a desktop, or take a picture with --screenshot OUT.png.",
         )  # fmt: skip
     environment["QT_QPA_PLATFORM"] = "offscreen"
+
+
+def check_screen(environment: Mapping[str, str], platform: str, *, wants_screen: bool) -> None:
+    """Raises Problem when Qt ended up drawing in memory though a window is wanted and nobody asked for that."""
+    if wants_screen and platform == "offscreen" and not environment["QT_QPA_PLATFORM"].startswith("offscreen"):
+        raise Problem(
+            "The screen cannot be opened.", "Qt said why above: the display does not answer, or a library is missing.",
+            "Check DISPLAY and WAYLAND_DISPLAY, and install the system's libraries with make run.",
+        )  # fmt: skip
 
 
 def make_application(*, force_webgl: bool = False) -> QApplication:

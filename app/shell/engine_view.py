@@ -27,7 +27,7 @@ _PHASES: dict[str, tuple[str, Tone]] = {
     "loading": ("Loading the model", "warning"),
     "ready": ("Ready", "ok"),
     "restarting": ("Restarting the engine", "warning"),
-    "failed": ("Engine failed", "error"),
+    "failed": ("No model is loaded", "error"),
 }
 
 

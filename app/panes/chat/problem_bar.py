@@ -27,7 +27,7 @@ class ProblemBar(Card):
         self.buttons: list[QPushButton] = []
         self._ways_out = QWidget()
         self._flow = FlowLayout(self._ways_out, GAP_S)
-        self._flow.setContentsMargins(4, 0, 4, 4)
+        self._flow.setContentsMargins(12, 4, 8, 8)
         self.column.addWidget(self._ways_out)
         self.hide()
 
@@ -39,7 +39,7 @@ class ProblemBar(Card):
         for button in self.buttons:
             self._flow.removeWidget(button)
             button.deleteLater()
-        self.buttons = [make_button(action.text(), action.trigger, "link") for action in ways_out]
+        self.buttons = [make_button(action.text(), action.trigger) for action in ways_out]
         for button in self.buttons:
             self._flow.addWidget(button)
         self._ways_out.setVisible(bool(self.buttons))
