@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
 from app.core.records import Message
+from app.models.experts import layer_routings
 from app.shell.main_window import MainWindow
 from engine.trace import RoutingTrace
 
@@ -66,16 +67,18 @@ def test_a_prompt_becomes_a_running_scene_whose_tokens_show_their_experts(
     model = inspector.tokens.detail.model()
     layers = session.model.card["moe_layers"]
     assert model.rowCount() == (layers if isinstance(layers, int) else len(layers))
-    row = model.layer_row(0)
+    token = inspector.selection()[0]
+    row = layer_routings(inspector.trace(), token)[0]
     assert len(row.experts) == 4
     assert row.weights is not None
     assert row.margin is not None
     assert row.margin >= 0
+    assert model.index(0, 1).data() == " · ".join(map(str, row.experts))
 
     # what is shown is what was stored
     stored = RoutingTrace.load(next((tmp_path / "data").rglob("*.moetrace")))
     assert stored.tokens == inspector.trace().tokens
-    assert set(row.experts) == set(map(int, stored.ids[inspector._shown[index], 0]))
+    assert set(row.experts) == set(map(int, stored.ids[token, 0]))
 
 
 def test_killing_the_engine_in_mid_answer_keeps_what_came_and_it_goes_on(qtbot: QtBot, window: MainWindow) -> None:

@@ -1,32 +1,24 @@
-"""The heat map: layers down, experts across, one image however many there are."""
+"""The heat map: layers down, experts across, one image however many there are, and a window on it that zooms."""
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-LABEL_WIDTH_PX = 22
-LABEL_HEIGHT_PX = 16
-MIN_GAP_CELL_PX = 5
-MAX_CELL_HEIGHT_PX = 30
-LUT_SIZE = 256
+from app.panes.inspector.color_maps import LUT_SIZE, U32, lut_steps
+from app.panes.inspector.heat_paint import LABEL_HEIGHT_PX, MAX_CELL_HEIGHT_PX, HeatColors, HeatPainter, label_width
 
-
-def color_lut(stops: list[QColor]) -> npt.NDArray[np.uint32]:
-    """Interpolate evenly spaced stops to a table of 256 ARGB32 colours, shape [256]."""
-    positions = np.linspace(0.0, 1.0, len(stops))
-    wanted = np.linspace(0.0, 1.0, LUT_SIZE)
-    channels = [
-        np.interp(wanted, positions, [getattr(stop, name)() for stop in stops]).round().astype(np.uint32)
-        for name in ("red", "green", "blue")
-    ]
-    lut: npt.NDArray[np.uint32] = np.uint32(0xFF000000) | channels[0] << 16 | channels[1] << 8 | channels[2]
-    return lut
+MAX_CELL_WIDTH_PX = 64
+MIN_CELL_HEIGHT_PX = 30  # when zoomed all the way in
+ZOOM_STEP = 1.5
+DRAG_PX = 4
 
 
 class HeatMap(QWidget):
-    """Values [L, E] as colours, 0 to `maximum`. A click or the arrow keys choose one cell.
+    """Values [L, E] as colours. A click or the arrow keys choose one cell; wheel, + and - zoom, 0 shows all.
+
+    Cells are named by (row, expert) whatever order the experts stand in.
 
     Signals:
         cell_chosen: (row, expert) of the chosen cell, (-1, -1) when the choice is taken back.
@@ -41,30 +33,43 @@ class HeatMap(QWidget):
         self.setAccessibleName("Heat map of layers by experts")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self._values: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._steps: npt.NDArray[np.intp] = np.zeros((0, 0), np.intp)
+        self._order: npt.NDArray[np.intp] | None = None
+        self._columns: npt.NDArray[np.intp] | None = None  # the order's inverse: where each expert stands
         self._layers: list[int] = []
-        self._image = QImage()
-        self._lut: npt.NDArray[np.uint32] = np.zeros(LUT_SIZE, np.uint32)
-        self._label_color = QColor()
-        self._outline_color = QColor()
-        self._gap_color = QColor()
+        self._lut: U32 = np.zeros(LUT_SIZE, np.uint32)
+        self._is_diverging = False
+        self._window = QRectF()  # what is seen, in cells
         self._chosen = (-1, -1)
         self._marked: list[tuple[int, int]] = []
         self._tooltip = ""
+        self._pressed: QPointF | None = None
+        self._is_panning = False
+        self._painter: HeatPainter | None = None
 
-    def set_colors(self, stops: list[QColor], *, label: QColor, outline: QColor, gap: QColor) -> None:
-        """Set the sequential colour map, and the colours of labels, of the chosen cell's outline and of the gaps."""
-        self._lut = color_lut(stops)
-        self._label_color, self._outline_color, self._gap_color = label, outline, gap
-        self._render(self._maximum if len(self._layers) else 1.0)
+    # --- content
 
-    def set_values(self, values: npt.NDArray[np.floating], layers: list[int], *, maximum: float) -> None:
-        """Show values [L, E] for these layer numbers; `maximum` takes the strongest colour."""
-        if values.shape != self._values.shape:
+    def set_colors(self, colors: HeatColors) -> None:
+        """Set the colours of everything but the cells."""
+        self._painter = HeatPainter(colors)
+        self.update()
+
+    def set_values(self, values: npt.NDArray[np.floating], layers: list[int], *, low: float, high: float, lut: U32,
+                   order: npt.NDArray[np.intp] | None = None) -> None:
+        """Show values [L, E] for these layer numbers, `low` in the first colour of `lut` and `high` in the last.
+
+        `order` [L, E] says which expert stands in each column of a layer. A scale around 0 keeps the colours of what
+        is farthest from 0 where cells are smaller than a pixel, any other those of the highest.
+        """
+        if values.shape != self._steps.shape:
             self._chosen = (-1, -1)
-        self._values = values.astype(np.float32)
-        self._layers = layers
-        self._render(maximum)
+            self._window = QRectF(0, 0, values.shape[1], values.shape[0])
+        steps = lut_steps(values, low, high)
+        self._steps = steps if order is None else np.take_along_axis(steps, order, axis=1)
+        self._order = order
+        self._columns = None if order is None else np.argsort(order, axis=1)
+        self._layers, self._lut, self._is_diverging = layers, lut, low < 0
+        self.update()
 
     def set_marked(self, cells: list[tuple[int, int]]) -> None:
         """Outline these (row, expert) cells: the experts of the selected token."""
@@ -75,118 +80,206 @@ class HeatMap(QWidget):
         """Set the text of the tooltip now asked for by `cell_hovered`."""
         self._tooltip = text
 
+    def chosen(self) -> tuple[int, int]:
+        """Return the chosen (row, expert), or (-1, -1)."""
+        return self._chosen
+
     def choose(self, row: int, expert: int) -> None:
         """Choose a cell, or none with (-1, -1); choosing the chosen one takes it back."""
         self._chosen = (-1, -1) if (row, expert) == self._chosen else (row, expert)
+        if self._chosen[0] >= 0:
+            self._show_cell(row, self.column_of(row, expert))
         self.update()
         self.cell_chosen.emit(*self._chosen)
 
+    # --- geometry
+
+    def map_area(self) -> QRectF:
+        """Where the cells are drawn."""
+        left = label_width(self.fontMetrics(), self._layers)
+        rows = max(1.0, self._window.height())
+        height = min(float(self.height() - LABEL_HEIGHT_PX), rows * MAX_CELL_HEIGHT_PX)
+        return QRectF(left, 0, max(1, self.width() - left - 4), max(1.0, height))
+
+    def column_of(self, row: int, expert: int) -> int:
+        """Where an expert stands in its layer."""
+        return expert if self._columns is None else int(self._columns[row, expert])
+
+    def expert_at(self, row: int, column: int) -> int:
+        """Which expert stands there."""
+        return column if self._order is None else int(self._order[row, column])
+
     def cell_rect(self, row: int, expert: int) -> QRectF:
-        """Return where a cell is drawn."""
-        area = self._map_area()
-        rows, experts = self._values.shape
-        width, height = area.width() / experts, area.height() / rows
-        return QRectF(area.left() + expert * width, area.top() + row * height, width, height)
+        """Return where a cell is drawn, possibly outside of what is seen."""
+        return self.place_rect(row, self.column_of(row, expert))
+
+    def place_rect(self, row: int, column: int) -> QRectF:
+        """Return where the cell at a row and column is drawn."""
+        area, window = self.map_area(), self._window
+        width, height = area.width() / window.width(), area.height() / window.height()
+        x, y = area.left() + (column - window.left()) * width, area.top() + (row - window.top()) * height
+        return QRectF(x, y, width, height)
 
     def cell_at(self, position: QPoint) -> tuple[int, int]:
         """Return (row, expert) at a position, or (-1, -1)."""
-        area = self._map_area()
-        rows, experts = self._values.shape
-        if not rows or not area.contains(position.toPointF()):
+        area, window = self.map_area(), self._window
+        if not self._steps.size or not area.contains(position.toPointF()):
             return -1, -1
-        row = int((position.y() - area.top()) / area.height() * rows)
-        expert = int((position.x() - area.left()) / area.width() * experts)
-        return min(row, rows - 1), min(expert, experts - 1)
+        rows, columns = self._steps.shape
+        row = int(window.top() + (position.y() - area.top()) / area.height() * window.height())
+        column = int(window.left() + (position.x() - area.left()) / area.width() * window.width())
+        row, column = min(row, rows - 1), min(column, columns - 1)
+        return row, self.expert_at(row, column)
 
-    def _map_area(self) -> QRectF:
-        rows = max(1, self._values.shape[0])
-        height = min(self.height() - LABEL_HEIGHT_PX, rows * MAX_CELL_HEIGHT_PX)
-        return QRectF(LABEL_WIDTH_PX, 0, max(1, self.width() - LABEL_WIDTH_PX - 1), max(1, height))
+    # --- zoom
 
-    def _render(self, maximum: float) -> None:
-        self._maximum = maximum
-        if not self._values.size:
-            self.update()
+    def is_zoomed(self) -> bool:
+        """Whether a part of the map is shown."""
+        rows, columns = self._steps.shape
+        return bool(self._window.width() < columns or self._window.height() < rows)
+
+    def zoom(self, factor: float, anchor: QPointF | None = None) -> None:
+        """Show cells larger (factor above 1) or smaller, around a position of the widget (its middle without one)."""
+        if not self._steps.size:
             return
-        scaled = np.clip(self._values / max(maximum, 1e-9), 0.0, 1.0)
-        pixels = np.ascontiguousarray(self._lut[(scaled * (LUT_SIZE - 1)).round().astype(np.intp)])
-        rows, experts = pixels.shape
-        # The copy gives the image its own memory: `pixels` goes away when this method ends.
-        self._image = QImage(pixels.data, experts, rows, experts * 4, QImage.Format.Format_RGB32).copy()
+        rows, columns = self._steps.shape
+        area, window = self.map_area(), self._window
+        at = anchor if anchor is not None else area.center()
+        part = (min(max((at.x() - area.left()) / area.width(), 0.0), 1.0),
+                min(max((at.y() - area.top()) / area.height(), 0.0), 1.0))
+        least = min(columns, area.width() / MAX_CELL_WIDTH_PX), min(rows, area.height() / MIN_CELL_HEIGHT_PX)
+        width = min(max(window.width() / factor, least[0]), columns)
+        height = min(max(window.height() / factor, least[1]), rows)
+        x = window.left() + part[0] * (window.width() - width)
+        y = window.top() + part[1] * (window.height() - height)
+        self._see(QRectF(x, y, width, height))
+
+    def fit(self) -> None:
+        """Show the whole map."""
+        self._see(QRectF(0, 0, self._steps.shape[1], self._steps.shape[0]))
+
+    def _see(self, window: QRectF) -> None:
+        rows, columns = self._steps.shape
+        x = min(max(window.left(), 0.0), columns - window.width())
+        y = min(max(window.top(), 0.0), rows - window.height())
+        self._window = QRectF(x, y, window.width(), window.height())
         self.update()
 
-    def _paint_gaps(self, painter: QPainter, area: QRectF) -> None:
-        rows, experts = self._values.shape
-        painter.setPen(QPen(self._gap_color, 1))
-        if area.width() / experts >= MIN_GAP_CELL_PX:
-            for expert in range(1, experts):
-                x = round(area.left() + expert * area.width() / experts)
-                painter.drawLine(x, int(area.top()), x, int(area.bottom()))
-        if area.height() / rows >= MIN_GAP_CELL_PX:
-            for row in range(1, rows):
-                y = round(area.top() + row * area.height() / rows)
-                painter.drawLine(int(area.left()), y, int(area.right()), y)
+    def _show_cell(self, row: int, column: int) -> None:
+        window = QRectF(self._window)
+        window.moveLeft(min(max(window.left(), column + 1 - window.width()), column))
+        window.moveTop(min(max(window.top(), row + 1 - window.height()), row))
+        self._see(window)
 
-    def _paint_labels(self, painter: QPainter, area: QRectF) -> None:
-        rows, experts = self._values.shape
-        painter.setPen(self._label_color)
-        row_step = max(1, round(14 / (area.height() / rows)))
-        for row in range(0, rows, row_step):
-            rect = QRectF(0, self.cell_rect(row, 0).top(), LABEL_WIDTH_PX - 6, area.height() / rows * row_step)
-            align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(rect, align, str(self._layers[row]))
-        steps = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1 << 20)
-        expert_step = next(step for step in steps if step * area.width() / experts >= 28)
-        for expert in range(0, experts, expert_step):
-            rect = QRectF(self.cell_rect(0, expert).left(), area.bottom() + 2, 40, LABEL_HEIGHT_PX - 2)
-            painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, str(expert))
+    # --- painting
+
+    def _visible_image(self, width_px: int) -> tuple[QImage, QRectF]:
+        """The image of the columns in sight, and which part of it is seen; columns share pixels by their extremes."""
+        first, end = int(self._window.left()), int(np.ceil(self._window.right()))
+        steps = self._steps[:, first:end]
+        scale = 1.0
+        if end - first > width_px:
+            edges = np.linspace(0, end - first, width_px, endpoint=False).astype(np.intp)
+            scale = width_px / (end - first)
+            high = np.maximum.reduceat(steps, edges, axis=1)
+            if self._is_diverging:
+                low = np.minimum.reduceat(steps, edges, axis=1)
+                middle = (LUT_SIZE - 1) / 2
+                high = np.where(middle - low > high - middle, low, high)
+            steps = high
+        pixels = np.ascontiguousarray(self._lut[steps])
+        rows, columns = pixels.shape
+        # The copy gives the image its own memory: `pixels` goes away when this method ends.
+        image = QImage(pixels.data, columns, rows, columns * 4, QImage.Format.Format_RGB32).copy()
+        seen = QRectF((self._window.left() - first) * scale, self._window.top(), self._window.width() * scale,
+                      self._window.height())
+        return image, seen
 
     # --- Qt overrides
 
     def sizeHint(self) -> QSize:
         """Return a size that shows a small model comfortably."""
-        return QSize(480, LABEL_HEIGHT_PX + MAX_CELL_HEIGHT_PX * max(1, self._values.shape[0]))
+        return QSize(480, LABEL_HEIGHT_PX + MAX_CELL_HEIGHT_PX * max(1, self._steps.shape[0]))
 
     def minimumSizeHint(self) -> QSize:
         """Return the least size that can still be read."""
         return QSize(160, 60)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002
+    def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the image, its labels and the outlines."""
-        if not self._values.size:
+        if not self._steps.size or self._painter is None:
             return
         painter = QPainter(self)
-        area = self._map_area()
-        painter.drawImage(area, self._image)
-        self._paint_gaps(painter, area)
-        self._paint_labels(painter, area)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        for row, expert in self._marked:
-            painter.setPen(QPen(self._outline_color, 1.5))
-            painter.drawRect(self.cell_rect(row, expert).adjusted(1, 1, -1, -1))
+        area = self.map_area()
+        image, seen = self._visible_image(int(area.width() * self.devicePixelRatioF()))
+        painter.drawImage(area, image, seen)
+        heat = self._painter
+        heat.paint_gaps(painter, area, self._window)
+        heat.paint_labels(painter, area, self._window, self._layers)
+        painter.setClipRect(area)
+        heat.paint_numbers(painter, self, self._window, self._steps, self._lut)
+        painter.setClipRect(area.adjusted(-3, -3, 3, 3))
+        heat.paint_outlines(painter, [self.cell_rect(*cell) for cell in self._marked], is_strong=False)
         if self._chosen[0] >= 0:
-            painter.setPen(QPen(self._outline_color, 3))
-            painter.drawRect(self.cell_rect(*self._chosen).adjusted(1, 1, -1, -1))
+            heat.paint_outlines(painter, [self.cell_rect(*self._chosen)], is_strong=True)
+        if self.is_zoomed():
+            heat.paint_position(painter, area, self._window, self._steps.shape)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Choose the cell under the mouse."""
-        if event.button() == Qt.MouseButton.LeftButton and self._values.size:
-            self.choose(*self.cell_at(event.position().toPoint()))
+        """Begin a click or, on a part of the map, a drag."""
+        if event.button() == Qt.MouseButton.LeftButton and self._steps.size:
+            self._pressed, self._is_panning = event.position(), False
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Move the part of the map that is seen."""
+        if self._pressed is None:
+            return
+        moved = event.position() - self._pressed
+        if self._is_panning or (self.is_zoomed() and moved.manhattanLength() > DRAG_PX):
+            area, window = self.map_area(), self._window
+            self._is_panning = True
+            self._pressed = event.position()
+            self._see(window.translated(-moved.x() / area.width() * window.width(),
+                                        -moved.y() / area.height() * window.height()))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Choose the cell under the mouse, unless the map was dragged."""
+        if event.button() == Qt.MouseButton.LeftButton and self._pressed is not None:
+            self._pressed = None
+            if not self._is_panning:
+                self.choose(*self.cell_at(event.position().toPoint()))
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom around the mouse."""
+        self.zoom(ZOOM_STEP ** (event.angleDelta().y() / 120), event.position())
+        event.accept()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move the chosen cell with the arrow keys; Escape takes the choice back."""
+        """Move the chosen cell with the arrow keys; + and - zoom, 0 shows all; Escape takes the choice back."""
         steps = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
         key = Qt.Key(event.key())
-        if key in steps and self._values.size:
-            row, expert = max(0, self._chosen[0]), max(0, self._chosen[1])
-            rows, experts = self._values.shape
-            moved = ((row + steps[key][0]) % rows, (expert + steps[key][1]) % experts)
-            if moved != self._chosen:
-                self.choose(*moved)
+        if key in steps and self._steps.size:
+            self._move(*steps[key])
+        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
+            anchor = self.cell_rect(*self._chosen).center() if self._chosen[0] >= 0 else None
+            self.zoom(1 / ZOOM_STEP if key == Qt.Key.Key_Minus else ZOOM_STEP, anchor)
+        elif key == Qt.Key.Key_0:
+            self.fit()
         elif key == Qt.Key.Key_Escape and self._chosen[0] >= 0:
             self.choose(-1, -1)
         else:
             super().keyPressEvent(event)
+
+    def _move(self, down: int, right: int) -> None:
+        rows, columns = self._steps.shape
+        if self._chosen[0] < 0:
+            self.choose(0, self.expert_at(0, 0))
+            return
+        row = (self._chosen[0] + down) % rows
+        column = (self.column_of(*self._chosen) + right) % columns
+        moved = row, self.expert_at(row, column)
+        if moved != self._chosen:
+            self.choose(*moved)
 
     def event(self, event: QEvent) -> bool:
         """Show the tooltip of the cell under the mouse."""

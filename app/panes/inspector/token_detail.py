@@ -1,16 +1,27 @@
-"""The token detail: a token's experts, weights, margin and shared share in every layer."""
+"""The token detail: a token's experts, scores, weights and margin in every layer; of several tokens, what they used."""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from PySide6.QtCore import QModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QFont
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QLabel, QTreeView, QVBoxLayout, QWidget
 
-from app.models.experts import LayerRouting, TokenRoutingModel
+from app.core.table import Cell, Table
+from app.models.experts import Column, RoutingTreeModel, TreeRow
+from app.panes.inspector.export_menu import ExportMenu
+from app.theme.controls import ElidedLabel
+from app.theme.metrics import GAP_S, GAP_XS
+from app.theme.theme import Theme
 
-ROW_HEIGHT_PX = 24
+INDENT_PX = 14
+LAYER_PX = 30
+NUMBER_PX = 30
+MIN_SECTION_PX = 34
+SECTION_PADDING_PX = 9
+LAYER_COLUMN, EXPERTS_COLUMN = 0, 1
 
 
 class TokenDetail(QWidget):
-    """A heading that names the token, and a table with a row a layer.
+    """A heading that names what is selected, and a tree: a row a layer, below it its experts.
 
     Signals:
         layer_chosen: row of the layer that was clicked.
@@ -18,65 +29,115 @@ class TokenDetail(QWidget):
 
     layer_chosen = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._heading = QLabel(self)
-        self._heading.setTextFormat(Qt.TextFormat.PlainText)
-        self._heading.setWordWrap(True)
-        bold = QFont(self._heading.font())
-        bold.setWeight(QFont.Weight.DemiBold)
-        self._heading.setFont(bold)
+        self._theme = theme
+        self._heading = ElidedLabel("", "text")
         self._note = QLabel(self)
+        self._note.setTextFormat(Qt.TextFormat.PlainText)
         self._note.setWordWrap(True)
         self._note.setProperty("tone", "dim")
-        self._model = TokenRoutingModel(self)
-        self._table = self._build_table()
+        self._note.setProperty("scale", "small")
+        self._model = RoutingTreeModel(self)
+        self._tree = self._build_tree()
+        self._table: tuple[Sequence[str], list[list[Cell]], Mapping[str, str]] = ((), [], {})
+        self._export = ExportMenu(theme, "Token routing", self._tree, self.table)
+        top = QHBoxLayout()
+        top.setSpacing(GAP_S)
+        top.addWidget(self._heading, 1)
+        top.addWidget(self._export)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
-        layout.addWidget(self._heading)
-        layout.addWidget(self._table, 100)
+        layout.setSpacing(GAP_XS)
+        layout.addLayout(top)
         layout.addWidget(self._note)
+        layout.addWidget(self._tree, 100)
         layout.addStretch(1)
+        self._apply_theme()
+        theme.theme_changed.connect(self._apply_theme)
 
-    def show_token(self, heading: str, rows: list[LayerRouting], note: str) -> None:
-        """Show a token's routing."""
-        self._heading.setText(heading)
-        self._model.set_rows(rows)
-        self._table.setVisible(bool(rows))
-        header_px = self._table.horizontalHeader().sizeHint().height()
-        header_px += self._table.horizontalScrollBar().sizeHint().height()
-        self._table.setMaximumHeight(header_px + ROW_HEIGHT_PX * len(rows) + 4)
+    # --- content
+
+    def show_rows(self, heading: str, note: str, columns: tuple[Column, ...], rows: list[TreeRow]) -> None:
+        """Show a heading, a note below it and layers with what is below them (none: the heading and the note)."""
+        self._heading.set_full_text(heading)
         self._note.setText(note)
+        self._note.setVisible(bool(note))
+        self._tree.setVisible(bool(rows))
+        self._export.setVisible(bool(rows))
+        self._model.set_content(columns, rows)
+        if not rows:
+            return
+        self._tree.setAccessibleDescription(f"{heading}. {note}")
+        header = self._tree.header()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        metrics = header.fontMetrics()
+        for section, column in enumerate(columns):
+            header.resizeSection(section, max(metrics.horizontalAdvance(column.name), NUMBER_PX) + SECTION_PADDING_PX)
+        header.resizeSection(LAYER_COLUMN, INDENT_PX + LAYER_PX)
+        header.setSectionResizeMode(EXPERTS_COLUMN, QHeaderView.ResizeMode.Stretch)
 
-    def model(self) -> TokenRoutingModel:
-        """Return the table's model."""
+    def set_table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], about: Mapping[str, str]) -> None:
+        """Set the numbers that are exported."""
+        self._table = columns, [list(row) for row in rows], about
+
+    def table(self) -> Table:
+        """Return the numbers of what is shown."""
+        columns, rows, about = self._table
+        return Table(columns=columns, rows=rows, about=about)
+
+    def open_layer(self, row: int) -> None:
+        """Open one layer's row, close the others, and bring it into sight."""
+        self._tree.collapseAll()
+        index = self._model.index(row, LAYER_COLUMN)
+        if index.isValid():
+            self._tree.expand(index)
+            self._tree.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtTop)
+
+    def model(self) -> RoutingTreeModel:
+        """Return the tree's model."""
         return self._model
+
+    def tree(self) -> QTreeView:
+        """Return the tree."""
+        return self._tree
 
     def heading(self) -> str:
         """Return the heading's text."""
-        return self._heading.text()
+        return self._heading.full_text()
 
-    def _build_table(self) -> QTableView:
-        table = QTableView(self)
-        table.setAccessibleName("Routing of the selected token by layer")
-        table.setModel(self._model)
-        table.setShowGrid(False)
-        table.setFrameShape(QTableView.Shape.NoFrame)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setWordWrap(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT_PX)
-        header = table.horizontalHeader()
+    def note(self) -> str:
+        """Return the note below the heading."""
+        return self._note.text()
+
+    # --- building
+
+    def _build_tree(self) -> QTreeView:
+        tree = QTreeView(self)
+        tree.setAccessibleName("Routing of the selected tokens by layer")
+        tree.setModel(self._model)
+        tree.setFrameShape(QTreeView.Shape.NoFrame)
+        tree.setProperty("kind", "dense")
+        tree.setIndentation(INDENT_PX)
+        tree.setUniformRowHeights(True)
+        tree.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        tree.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        tree.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        tree.setExpandsOnDoubleClick(True)
+        header = tree.header()
+        header.setStretchLastSection(False)
         header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
-        table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        table.clicked.connect(self._row_clicked)
-        return table
+        header.setMinimumSectionSize(MIN_SECTION_PX)
+        tree.clicked.connect(self._row_clicked)
+        tree.activated.connect(self._row_clicked)
+        return tree
+
+    @Slot()
+    def _apply_theme(self) -> None:
+        self._heading.setFont(self._theme.font(bold=True))
 
     @Slot(QModelIndex)
     def _row_clicked(self, index: QModelIndex) -> None:
-        self.layer_chosen.emit(index.row())
+        layer = index.parent() if index.parent().isValid() else index
+        self.layer_chosen.emit(layer.row())

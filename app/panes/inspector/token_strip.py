@@ -1,14 +1,16 @@
-"""The token strip: a conversation's tokens as text, coloured by the expert that led each of them.
+"""The token strip: a conversation's tokens as text, in colours somebody else chooses.
 
-Painted by hand because a trace can hold tens of thousands of tokens: the layout is a list of rectangles that only
-grows at its end while an answer streams, and a repaint touches the visible rows alone.
+Painted by hand because a trace can hold 100k tokens: the layout is a list of running widths that only grows at its end
+while an answer streams, and a repaint touches the visible rows alone.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from itertools import accumulate
 
-from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFontMetrics,
@@ -17,13 +19,17 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
+    QPen,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QAbstractScrollArea, QToolTip, QWidget
 
+from app.panes.inspector.color_maps import U32, Inks
+
 GAP_PX = 3
 PADDING_PX = 4
 MARGIN_PX = 2
+FADED = 0.28
 
 
 def visible_text(text: str) -> str:
@@ -35,15 +41,6 @@ def visible_text(text: str) -> str:
     if text.strip() == "":
         return "↵" * max(1, text.count("\n"))
     return text.strip().replace("\n", "↵").replace("\t", "⇥")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StripToken:
-    """One token as drawn: its text, its hue (an index into the strip's hues, None for neutral), and if it is dimmed."""
-
-    text: str
-    hue: int | None
-    dimmed: bool = False
 
 
 class TokenStrip(QAbstractScrollArea):
@@ -62,52 +59,72 @@ class TokenStrip(QAbstractScrollArea):
         self.setAccessibleName("Tokens")
         self.setFrameShape(QAbstractScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        # Always there: one that came and went would wrap the rows anew each time.
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.viewport().setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self._tokens: list[StripToken] = []
-        self._lefts: list[int] = []
-        self._widths: list[int] = []
-        self._rows: list[int] = []
+        self._texts: list[str] = []
+        self._starts: list[int] = [0]  # where each token would begin if all stood in one row; one more than tokens
         self._row_starts: list[int] = [0]
+        self._widths: dict[str, tuple[str, int]] = {}
+        self._fills: U32 = np.zeros(0, np.uint32)
+        self._marked: npt.NDArray[np.bool_] | None = None
         self._anchor = -1
         self._cursor = -1
-        self._marked: frozenset[int] = frozenset()
-        self._hues: list[QColor] = []
         self._colors: dict[str, QColor] = {}
+        self._inks: Inks | None = None
         self._tooltip = ""
 
     # --- content
 
-    def set_colors(self, hues: Sequence[QColor], **roles: QColor) -> None:
-        """Set the hues of experts and the roles text, faint, accent, accent_background, neutral."""
-        self._hues = list(hues)
-        self._colors = dict(roles)
+    def set_colors(self, *, text: QColor, faint: QColor, panel: QColor, accent: QColor, on_accent: QColor,
+                   selection: QColor) -> None:
+        """Set the colours of everything but the fills."""
+        self._colors = {"text": text, "faint": faint, "panel": panel, "accent": accent, "on_accent": on_accent,
+                        "selection": selection}
+        light, dark = sorted((text, panel), key=QColor.lightness, reverse=True)
+        self._inks = Inks(light, dark, panel)
+        self._measure()
+
+    def clear(self) -> None:
+        """Take all tokens away, and the selection with them."""
+        self._texts, self._starts, self._row_starts = [], [0], [0]
+        self._fills, self._marked = np.zeros(0, np.uint32), None
+        self._update_scroll_range()
+        self.select(-1, -1)
         self.viewport().update()
 
-    def set_tokens(self, tokens: Sequence[StripToken]) -> None:
-        """Show these tokens. Tokens that only grew at the end keep their layout, scroll position and selection."""
-        grown = len(tokens) >= len(self._tokens) and all(
-            old.text == new.text for old, new in zip(self._tokens[:1], tokens[:1], strict=False)
-        )
-        at_end = self._at_end()
-        kept = len(self._tokens) if grown and self._tokens else 0
-        self._tokens = list(tokens)
-        if kept == 0:
-            self._clear_layout()
-            self.select(-1, -1)
-        self._lay_out_from(kept)
-        if kept and at_end:
+    def append(self, texts: Iterable[str]) -> None:
+        """Add tokens. Layout, scroll position and selection of the others stay; a reader at the end stays there."""
+        at_end = self._at_end() and bool(self._texts)
+        first = len(self._texts)
+        self._texts.extend(texts)
+        self._lay_out_from(first)
+        if at_end and self._cursor < 0:
             self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
         self.viewport().update()
 
-    def set_marked(self, indices: frozenset[int]) -> None:
-        """Underline these tokens: the ones a chosen expert took part in."""
-        self._marked = indices
+    def set_fills(self, fills: U32) -> None:
+        """Set every token's ARGB32 fill; 0 draws the outline of what isn't given."""
+        self._fills = fills
+        self.viewport().update()
+
+    def set_marked(self, marked: npt.NDArray[np.bool_] | None) -> None:
+        """Let these tokens stand out and the others fade, or none with None."""
+        self._marked = marked
         self.viewport().update()
 
     def set_tooltip(self, text: str) -> None:
         """Set the text of the tooltip now asked for by `token_hovered`."""
         self._tooltip = text
+
+    def token_count(self) -> int:
+        """Return how many tokens are shown."""
+        return len(self._texts)
+
+    def marked_count(self) -> int:
+        """Return how many tokens stand out."""
+        return 0 if self._marked is None else int(self._marked.sum())
 
     # --- selection
 
@@ -129,48 +146,66 @@ class TokenStrip(QAbstractScrollArea):
 
     def token_rect(self, index: int) -> QRect:
         """Return where a token is drawn, in viewport coordinates."""
-        y = MARGIN_PX + self._rows[index] * self._row_height() - self.verticalScrollBar().value()
-        return QRect(self._lefts[index], y, self._widths[index], self._row_height() - GAP_PX)
-
-    def token_count(self) -> int:
-        """Return how many tokens are shown."""
-        return len(self._tokens)
+        row = self._row_of(index)
+        left = MARGIN_PX + self._starts[index] - self._starts[self._row_starts[row]]
+        y = MARGIN_PX + row * self._row_height() - self.verticalScrollBar().value()
+        width = min(self._starts[index + 1] - self._starts[index] - GAP_PX, self._room())
+        return QRect(left, y, width, self._row_height() - GAP_PX)
 
     def token_at(self, position: QPoint) -> int:
         """Return the index of the token at a viewport position, or -1."""
         row = (position.y() + self.verticalScrollBar().value() - MARGIN_PX) // self._row_height()
-        if not 0 <= row < len(self._row_starts) or not self._tokens:
+        if not 0 <= row < len(self._row_starts) or not self._texts or position.x() < MARGIN_PX:
             return -1
         first, end = self._row_range(row)
-        index = bisect_right(self._lefts, position.x(), first, end) - 1
-        return index if index >= first and position.x() < self._lefts[index] + self._widths[index] + GAP_PX else -1
+        index = bisect_right(self._starts, position.x() - MARGIN_PX + self._starts[first], first, end) - 1
+        return index if position.x() < self.token_rect(index).right() + 1 + GAP_PX else -1
 
     # --- layout
 
     def _row_height(self) -> int:
         return QFontMetrics(self.font()).height() + 2 + GAP_PX
 
+    def _room(self) -> int:
+        return max(80, self.viewport().width() - 2 * MARGIN_PX)
+
+    def _row_of(self, index: int) -> int:
+        return bisect_right(self._row_starts, index) - 1
+
     def _row_range(self, row: int) -> tuple[int, int]:
-        end = self._row_starts[row + 1] if row + 1 < len(self._row_starts) else len(self._lefts)
+        end = self._row_starts[row + 1] if row + 1 < len(self._row_starts) else len(self._texts)
         return self._row_starts[row], end
 
-    def _clear_layout(self) -> None:
-        self._lefts, self._widths, self._rows, self._row_starts = [], [], [], [0]
+    def _measure(self) -> None:
+        self._widths.clear()
+        self._starts, self._row_starts = [0], [0]
+        self._lay_out_from(0)
+        self.viewport().update()
 
-    def _lay_out_from(self, start: int) -> None:
-        metrics = QFontMetrics(self.font())
-        width = max(80, self.viewport().width())
-        x = self._lefts[-1] + self._widths[-1] + GAP_PX if self._lefts else MARGIN_PX
-        row = self._rows[-1] if self._rows else 0
-        for index in range(start, len(self._tokens)):
-            token_width = min(metrics.horizontalAdvance(visible_text(self._tokens[index].text)) + 2 * PADDING_PX, width)
-            if x + token_width > width - MARGIN_PX and x > MARGIN_PX:
-                x, row = MARGIN_PX, row + 1
-                self._row_starts.append(index)
-            self._lefts.append(x)
-            self._widths.append(token_width)
-            self._rows.append(row)
-            x += token_width + GAP_PX
+    def _shown(self, text: str) -> tuple[str, int]:
+        """What is drawn for a token, and how wide it is with its padding."""
+        found = self._widths.get(text)
+        if found is None:
+            shown = visible_text(text)
+            found = shown, QFontMetrics(self.font()).horizontalAdvance(shown) + 2 * PADDING_PX
+            self._widths[text] = found
+        return found
+
+    def _lay_out_from(self, first: int) -> None:
+        widths = (self._shown(text)[1] + GAP_PX for text in self._texts[first:])
+        self._starts[first:] = accumulate(widths, initial=self._starts[first])
+        self._wrap()
+
+    def _wrap(self) -> None:
+        """Break what follows the last row's start into rows."""
+        starts, count, room = self._starts, len(self._texts), self._room() + GAP_PX
+        begin = self._row_starts[-1]
+        while True:
+            end = max(bisect_right(starts, starts[begin] + room, begin) - 1, begin + 1)
+            if end >= count:
+                break
+            self._row_starts.append(end)
+            begin = end
         self._update_scroll_range()
 
     def _update_scroll_range(self) -> None:
@@ -185,10 +220,10 @@ class TokenStrip(QAbstractScrollArea):
         return bar.value() >= bar.maximum() - self._row_height()
 
     def _scroll_to(self, index: int) -> None:
-        if index >= len(self._rows):
+        if index >= len(self._texts):
             return
         bar = self.verticalScrollBar()
-        top = self._rows[index] * self._row_height()
+        top = self._row_of(index) * self._row_height()
         bottom = top + self._row_height() + 2 * MARGIN_PX
         if top < bar.value():
             bar.setValue(top)
@@ -197,39 +232,56 @@ class TokenStrip(QAbstractScrollArea):
 
     # --- painting
 
-    def _paint_token(self, painter: QPainter, index: int, selected: bool) -> None:
-        token, rect = self._tokens[index], self.token_rect(index)
-        fill = self._hues[token.hue % len(self._hues)] if token.hue is not None and self._hues else None
+    def _paint_token(self, painter: QPainter, index: int, rect: QRect, *, selected: bool) -> None:
+        fill = int(self._fills[index]) if index < len(self._fills) else 0
+        is_faded = self._marked is not None and not (index < len(self._marked) and self._marked[index])
+        painter.setOpacity(FADED if is_faded and not selected else 1.0)
+        if selected:  # a band, as selected text has, so that the fills keep their colours
+            painter.fillRect(rect.adjusted(-2, -2, 2, 2), self._colors["selection"])
+        box = QRectF(rect).adjusted(0.5, 0.5, -0.5, -0.5)
+        assert self._inks is not None
+        ink = self._inks.on(fill) if fill else self._colors["text"]
         painter.setPen(Qt.PenStyle.NoPen)
-        if selected:
-            painter.setPen(self._colors["accent"])
-            painter.setBrush(self._colors["accent_background"])
-        elif fill is not None:
-            tint = QColor(fill)
-            tint.setAlpha(45 if token.dimmed else 90)
-            painter.setBrush(tint)
+        if selected and self._anchor == self._cursor:
+            painter.setBrush(self._colors["accent"])
+            ink = self._colors["on_accent"]
+        elif fill:
+            painter.setBrush(QColor.fromRgba(fill))
         else:
-            painter.setBrush(self._colors["neutral"])
-        painter.drawRoundedRect(rect.adjusted(0, 0, -1, -1), 3, 3)
-        if index in self._marked:
-            painter.fillRect(rect.left() + 2, rect.bottom() - 1, rect.width() - 5, 2, self._colors["accent"])
-        painter.setPen(self._colors["faint" if token.dimmed and not selected else "text"])
-        painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, visible_text(token.text))
+            painter.setPen(QPen(self._colors["faint"], 1, Qt.PenStyle.DotLine))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+        if selected:
+            painter.setPen(QPen(self._colors["accent"], 1))
+        painter.drawRoundedRect(box, 3, 3)
+        if fill and fill >> 24 < 0xFF and not selected:  # a tint alone is too weak to be told from its neighbours
+            painter.fillRect(rect.left() + 3, rect.bottom() - 1, rect.width() - 6, 2, QColor.fromRgb(fill))
+        painter.setPen(ink)
+        painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, self._shown(self._texts[index])[0])
 
-    def _move_cursor(self, step: int, extend: bool) -> None:
-        last = len(self._tokens) - 1
+    def _move_cursor(self, step: int, *, extend: bool) -> None:
+        last = len(self._texts) - 1
         start = self._cursor if self._cursor >= 0 else (-1 if step > 0 else last + 1)
         cursor = min(max(start + step, 0), last)
         self.select(self._anchor if extend and self._anchor >= 0 else cursor, cursor)
 
-    def _move_rows(self, step: int, extend: bool) -> None:
+    def _move_rows(self, step: int, *, extend: bool) -> None:
         if self._cursor < 0:
-            self._move_cursor(1, extend)
+            self._move_cursor(1, extend=extend)
             return
-        row = min(max(self._rows[self._cursor] + step, 0), len(self._row_starts) - 1)
-        first, end = self._row_range(row)
-        cursor = min(bisect_left(self._lefts, self._lefts[self._cursor], first, end), end - 1)
+        row = self._row_of(self._cursor)
+        x = self._starts[self._cursor] - self._starts[self._row_starts[row]]
+        first, end = self._row_range(min(max(row + step, 0), len(self._row_starts) - 1))
+        cursor = min(bisect_left(self._starts, x + self._starts[first], first, end), end - 1)
         self.select(self._anchor if extend else cursor, cursor)
+
+    def _drag_target(self, position: QPoint) -> int:
+        """The token a drag reaches: beyond the last one of a row that one, beyond the strip the next row."""
+        found = self.token_at(position)
+        if found >= 0 or not self._texts:
+            return found
+        row = (position.y() + self.verticalScrollBar().value() - MARGIN_PX) // self._row_height()
+        first, end = self._row_range(min(max(row, 0), len(self._row_starts) - 1))
+        return first if position.x() < MARGIN_PX else end - 1
 
     # --- Qt overrides
 
@@ -241,26 +293,33 @@ class TokenStrip(QAbstractScrollArea):
         """Wrap the rows again at the new width."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            self._clear_layout()
-            self._lay_out_from(0)
+            self._row_starts = [0]
+            self._wrap()
         else:
             self._update_scroll_range()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Measure again in another font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._measure()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the visible rows."""
-        if not self._tokens or not self._colors:
+        if not self._texts or not self._colors:
             return
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(self.font())
-        top = self.verticalScrollBar().value()
-        first_row = max(0, (top + event.rect().top() - MARGIN_PX) // self._row_height())
-        last_row = min(len(self._row_starts) - 1, (top + event.rect().bottom()) // self._row_height())
-        if first_row > last_row:
-            return
-        first, last = self.selection()
-        for index in range(self._row_range(first_row)[0], self._row_range(last_row)[1]):
-            self._paint_token(painter, index, first <= index <= last)
+        top, height = self.verticalScrollBar().value(), self._row_height()
+        first_row = max(0, (top + event.rect().top() - MARGIN_PX) // height)
+        last_row = min(len(self._row_starts) - 1, (top + event.rect().bottom()) // height)
+        selection = self.selection()
+        for row in range(first_row, last_row + 1):
+            first, end = self._row_range(row)
+            for index in range(first, end):
+                is_selected = selection[0] <= index <= selection[1]
+                self._paint_token(painter, index, self.token_rect(index), selected=is_selected)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Select the token under the mouse; with Shift, extend to it."""
@@ -272,23 +331,26 @@ class TokenStrip(QAbstractScrollArea):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Extend the selection while dragging."""
-        index = self.token_at(event.position().toPoint())
-        if event.buttons() & Qt.MouseButton.LeftButton and index >= 0 and self._anchor >= 0:
-            self.select(self._anchor, index)
+        if event.buttons() & Qt.MouseButton.LeftButton and self._anchor >= 0:
+            self.select(self._anchor, self._drag_target(event.position().toPoint()))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move the selection with the arrow keys, Home and End; Shift extends; Escape clears."""
-        extend = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Home: -len(self._tokens),
-                 Qt.Key.Key_End: len(self._tokens)}
-        key = Qt.Key(event.key())
-        if not self._tokens:
+        """Move the selection with the arrow keys, Home, End and pages; Shift extends; Ctrl+A all; Escape none."""
+        if not self._texts:
             super().keyPressEvent(event)
-        elif key in steps:
-            self._move_cursor(steps[key], extend)
-        elif key in (Qt.Key.Key_Up, Qt.Key.Key_Down):
-            self._move_rows(-1 if key == Qt.Key.Key_Up else 1, extend)
-        elif key == Qt.Key.Key_Escape:
+            return
+        extend = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        count, page = len(self._texts), max(1, self.viewport().height() // self._row_height() - 1)
+        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Home: -count, Qt.Key.Key_End: count}
+        rows = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1, Qt.Key.Key_PageUp: -page, Qt.Key.Key_PageDown: page}
+        key = Qt.Key(event.key())
+        if key in steps:
+            self._move_cursor(steps[key], extend=extend)
+        elif key in rows:
+            self._move_rows(rows[key], extend=extend)
+        elif key == Qt.Key.Key_A and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.select(0, count - 1)
+        elif key == Qt.Key.Key_Escape and self._cursor >= 0:
             self.select(-1, -1)
         else:
             super().keyPressEvent(event)

@@ -80,7 +80,8 @@ def test_a_click_in_the_code_selects_its_token_and_back(qtbot: QtBot, program: P
     at = message.text.index("blue")
     window.chats.active.range_picked.emit(message.id, at, at)
     trace = inspector.trace()
-    selected = [trace.tokens[index].text for index in inspector._selected_indices()]
+    first, last = inspector.selection()
+    selected = [token.text for token in trace.tokens[first : last + 1]]
     assert len(selected) == 1
     assert "blue" in selected[0]
     marks = [mark.cursor.selectedText() for mark in code.extraSelections()]
