@@ -12,7 +12,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication, QProcess, Qt, QTimer
 from PySide6.QtGui import QIcon
@@ -160,7 +160,7 @@ def build_window(
     model_dir = settings.text("model_dir")
     engine = engine or EngineProcess(model_dir=Path(model_dir) if model_dir else None, parent=application)
     snapshots = SnapshotStore(paths.snapshots)
-    panes = _PaneMakers(theme, paths)
+    panes = _PaneMakers(theme, paths, history, engine)
     guide = resource_text("prompts", "system.md")
 
     def make_session() -> ChatSession:
@@ -190,11 +190,14 @@ def build_window(
 class _PaneMakers:
     """Makes the panes. Inspector and console are imported when made: NumPy and Jupyter cost start-up time."""
 
-    def __init__(self, theme: Theme, paths: DataPaths) -> None:
-        self._theme, self._paths = theme, paths
+    def __init__(self, theme: Theme, paths: DataPaths, history: History, engine: EngineProcess) -> None:
+        self._theme, self._paths, self._history, self._engine = theme, paths, history, engine
         self._gate = NetworkGate()
         self.inspector_pages: tuple[InspectorPage, ...] = (
+            InspectorPage(key="usage", title="Usage", make=self._usage),
+            InspectorPage(key="specialisation", title="Specialisation", make=self._specialisation),
             InspectorPage(key=BENCH_KEY, title="Expert bench", make=self._bench),
+            InspectorPage(key="anatomy", title="Anatomy", make=self._anatomy),
         )
 
     def editor(self) -> EditorPane:
@@ -208,6 +211,29 @@ class _PaneMakers:
         from app.panes.inspector.pane import InspectorPane
 
         return InspectorPane(self._theme, self.inspector_pages)
+
+    def _usage(self) -> TracePage:
+        from app.panes.inspector.usage_page import UsagePage
+
+        return UsagePage(self._theme)
+
+    def _specialisation(self) -> TracePage:
+        from app.panes.inspector.specialisation_page import SpecialisationPage
+
+        return SpecialisationPage(self._theme, self._trace_files)
+
+    def _trace_files(self, fingerprint: str) -> list[Path]:
+        return [self._paths.traces / name for name in self._history.trace_files(fingerprint)]
+
+    def _anatomy(self) -> TracePage:
+        from app.core.known_models import known_models
+        from app.panes.inspector.anatomy_page import AnatomyPage
+
+        return AnatomyPage(self._theme, known_models(), self._loaded_model)
+
+    def _loaded_model(self) -> tuple[str, Mapping[str, Any]] | None:
+        model = self._engine.model
+        return (model.id, model.card) if model is not None else None
 
     def _bench(self) -> TracePage:
         from app.panes.inspector.bench import ExpertBench

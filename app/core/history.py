@@ -137,6 +137,16 @@ class History:
             raise KeyError(message_id)
         return _message(row)
 
+    def trace_files(self, fingerprint: str) -> list[str]:
+        """Trace files of the answers one model wrote, the newest first, without those of deleted conversations."""
+        with self._faults_told():
+            rows = self._database.execute(
+                "SELECT trace_file FROM message JOIN conversation ON conversation.id = conversation_id"
+                " WHERE trace_file <> '' AND fingerprint = ? AND deleted_at IS NULL ORDER BY message.id DESC",
+                (fingerprint,),
+            )
+            return [row["trace_file"] for row in rows]
+
     def add_request(
         self, conversation_id: int, parent_id: int | None, text: str, *, snapshot_before: str = ""
     ) -> Message:

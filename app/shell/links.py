@@ -35,10 +35,12 @@ class PaneLinks(QObject):
     Signals:
         code_wanted: the code should be in sight.
         project_shown: whether the active conversation has something to show at the right.
+        traced_changed: another answer's routing is on show, or an answer is complete.
     """
 
     code_wanted = Signal()
     project_shown = Signal(bool)
+    traced_changed = Signal()
 
     def __init__(
         self, *, editor: EditorPane, preview: PreviewPane, files: ProjectFilesModel, problems: ProblemsModel,
@@ -51,6 +53,7 @@ class PaneLinks(QObject):
         self._pane: ChatPane | None = None
         self._root: str | None = None
         self._traced_id: int | None = None
+        self._is_from_code = False
         self._judged_id: int | None = None
         self._connect_panes()
 
@@ -60,6 +63,7 @@ class PaneLinks(QObject):
         """The inspector exists from now on."""
         self._inspector = inspector
         inspector.tokens_selected.connect(self._tokens_selected)
+        inspector.notice.closed.connect(self._show_trace)
         self._show_trace()
 
     def watch_pane(self, pane: ChatPane) -> None:
@@ -113,6 +117,24 @@ class PaneLinks(QObject):
         first, last = self._inspector.selection()
         span = range_of_tokens(trace.tokens, first, last) if first >= 0 else None
         return None if span is None else span[0]
+
+    def traced(self) -> tuple[Message, RoutingTrace] | None:
+        """The complete answer whose routing is on show, with its routing; None while it is written, or without any."""
+        session, message_id = self._session(), self._traced_id
+        if session is None or message_id is None or message_id not in session.tree:
+            return None
+        trace = self._trace_of(message_id) if session.writing_id != message_id else None
+        return (session.tree.get(message_id), trace) if trace is not None else None
+
+    @Slot(int, int)
+    def select_tokens_of_code(self, first: int, last: int) -> None:
+        """Show tokens that were pointed at in the code, where the person's own selection stays as it is."""
+        if self._inspector is None:
+            return
+        self._show_trace()
+        self._is_from_code = True
+        self._inspector.select_tokens(first, last)
+        self._is_from_code = False
 
     # --- building
 
@@ -229,6 +251,7 @@ class PaneLinks(QObject):
         last = next((message for message in reversed(path) if message.role == "assistant"), None)
         self._traced_id = last.id if last is not None else None
         self._show_trace()
+        self.traced_changed.emit()
 
     @Slot(object)
     def _message_added(self, message: Message) -> None:
@@ -243,6 +266,7 @@ class PaneLinks(QObject):
         if self._is_active():
             self._traced_id = message.id
             self._show_trace()
+            self.traced_changed.emit()
             if message.applied.get("changes"):
                 self._judged_id = message.id
 
@@ -290,6 +314,7 @@ class PaneLinks(QObject):
             self._inspector.set_trace(session.trace)
         self._inspector.trace_grew()
 
+    @Slot()
     def _show_trace(self) -> None:
         if self._inspector is None:
             return
@@ -313,7 +338,8 @@ class PaneLinks(QObject):
             return
         if message_id != self._traced_id:
             self._traced_id = message_id
-            self._show_trace()
+            self.traced_changed.emit()
+        self._show_trace()
         trace = self._inspector.trace()
         found = tokens_of_range(trace.tokens, start, end) if trace is not None else None
         if found is not None:
@@ -324,12 +350,15 @@ class PaneLinks(QObject):
         session, trace = self._session(), self._inspector.trace() if self._inspector else None
         if self._pane is None or session is None or self._traced_id is None:
             return
-        span = range_of_tokens(trace.tokens, first, last) if trace is not None and first >= 0 else None
+        is_own = self._inspector is not None and not self._inspector.shows_file and first >= 0
+        span = range_of_tokens(trace.tokens, first, last) if trace is not None and is_own else None
         if span is None:
             self._pane.mark_range(-1, 0, 0)
             return
         self._pane.mark_range(self._traced_id, *span)
-        if session.writing_id != self._traced_id:
+        if session.writing_id == self._traced_id or self._is_from_code:
+            return
+        if not self._editor.marks.select_tokens(self._editor.current_path(), first, last):
             self._select_in_editor(session.tree.get(self._traced_id), *span)
 
     def _select_in_editor(self, message: Message, start: int, end: int) -> None:

@@ -6,7 +6,7 @@ Commands are in window_commands.py, what passes between panes in links.py, the e
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QCloseEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QResizeEvent, QShowEvent
 from PySide6.QtQuickWidgets import QQuickWidget
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QSplitter, QVBoxLayout, QWidget
 
@@ -17,6 +17,7 @@ from app.panes.problems import ProblemsPane
 from app.services.chat_session import NEW_CONVERSATION, ChatSession
 from app.shell.bench_links import BenchLinks
 from app.shell.chat_area import ChatArea
+from app.shell.code_tint import CodeTint
 from app.shell.docks import BottomPanel
 from app.shell.engine_view import EngineView
 from app.shell.header import HeaderBar
@@ -26,6 +27,7 @@ from app.shell.right_side import Mode, RightSide
 from app.shell.sidebar import WIDTH_PX as SIDEBAR_PX
 from app.shell.sidebar import Sidebar
 from app.shell.status_bar import StatusBar
+from app.shell.trace_exchange import TraceExchange
 from app.shell.window_commands import WindowCommands
 from app.shell.window_layout import PANEL_PX, WindowLayout
 
@@ -63,6 +65,8 @@ class MainWindow(QMainWindow):
             session=self._active_session, selected_start=self.links.selected_start, snapshots=parts.snapshots,
             endpoint=parts.engine.endpoint, parent=self,
         )  # fmt: skip
+        self.tint = CodeTint(theme, self.editor, self.links.traced, self)
+        self.traces = TraceExchange(self)
         self.console: ConsolePane | None = None
         self.inspector: InspectorPane | None = None
         self.wants_restart = False
@@ -85,6 +89,7 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         self.setWindowTitle("Expertarium")
         self.setMinimumSize(720, 480)
+        self.setAcceptDrops(True)
         self._add_panel_panes()
         self.top = QSplitter(Qt.Orientation.Horizontal)
         self.top.addWidget(self.chats)
@@ -146,6 +151,10 @@ class MainWindow(QMainWindow):
     def _active_session(self) -> ChatSession:
         return self.chats.active.session
 
+    @Slot()
+    def _show_experts(self) -> None:
+        self.panel.show_pane("experts")
+
     @Slot(str)
     def _panel_pane_shown(self, key: str) -> None:
         if self.inspector is not None and self.panel.pane(key) is self.inspector:
@@ -172,6 +181,9 @@ class MainWindow(QMainWindow):
         self.chats.active_changed.connect(self._active_changed)
         self.links.code_wanted.connect(self.right.make_code_visible)
         self.links.project_shown.connect(self._project_shown)
+        self.links.traced_changed.connect(self.tint.answer_changed)
+        self.tint.tokens_picked.connect(self.links.select_tokens_of_code)
+        self.tint.experts_wanted.connect(self._show_experts)
         self.problems.source_requested.connect(self.links.open_source)
         self.problems.fix_requested.connect(self.links.ask_for_fix)
         self.parts.problems.count_changed.connect(self._problems_counted)
@@ -368,6 +380,18 @@ class MainWindow(QMainWindow):
         self.parts.engine.start()
 
     # --- Qt overrides
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take routing traces."""
+        if TraceExchange.files_of(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open the routing trace that was dropped."""
+        files = TraceExchange.files_of(event.mimeData())
+        if files:
+            event.acceptProposedAction()
+            self.traces.open_file(files[0])
 
     def showEvent(self, event: QShowEvent) -> None:
         """Finish the start after the first paint."""

@@ -40,7 +40,9 @@ class WindowCommands(QObject):
             "chat.export": self._export_current, "chat.delete": self._delete_current,
             "chat.split": window.chats.add_pane, "chat.unsplit": self._close_pane,
             "view.code": self._show_code, "view.split": self._show_split, "view.preview": self._show_preview,
-            "view.experts": self._show_experts, "view.console": self._show_console,
+            "view.experts": self._show_experts, "view.tint": self._toggle_tint,
+            "trace.open": window.traces.ask_open, "trace.save": window.traces.ask_save,
+            "view.console": self._show_console,
             "view.problems": self._show_problems, "view.sidebar": window.toggle_sidebar,
             "view.dock": window.toggle_panel, "file.save_all": window.editor.save_all, "file.run": self._run_file,
             "theme.light": self._use_light, "theme.dark": self._use_dark, "theme.system": self._use_system,
@@ -192,6 +194,11 @@ class WindowCommands(QObject):
     @Slot()
     def _show_experts(self) -> None:
         self._window.panel.show_pane("experts")
+
+    @Slot()
+    def _toggle_tint(self) -> None:
+        self._window.right.make_code_visible()
+        self._window.editor.tint_bar.switch.toggle()
 
     @Slot()
     def _show_console(self) -> None:

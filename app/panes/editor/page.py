@@ -23,12 +23,16 @@ class EditorBridge(QObject):
         changes_received: (path, list of batches of TextChange), in order.
         save_requested: Ctrl+S in the page.
         selection_moved: (path, start, end, line, column); start and end in UTF-16 units.
+        tokens_picked: (path, first, last) token numbers under the cursor or selection that the person moved.
+        experts_asked: (path, start, end) whose experts are wanted; start and end in UTF-16 units.
     """
 
     page_ready = Signal()
     changes_received = Signal(str, object)
     save_requested = Signal()
     selection_moved = Signal(str, int, int, int, int)
+    tokens_picked = Signal(str, int, int)
+    experts_asked = Signal(str, int, int)
 
     @Slot()
     def ready(self) -> None:
@@ -50,6 +54,16 @@ class EditorBridge(QObject):
     def selected(self, path: str, start: int, end: int, line: int, column: int) -> None:
         """Called by the page when the cursor or selection moves."""
         self.selection_moved.emit(path, start, end, line, column)
+
+    @Slot(str, int, int)
+    def picked(self, path: str, first: int, last: int) -> None:
+        """Called by the page when the person puts the cursor or a selection on marked tokens."""
+        self.tokens_picked.emit(path, first, last)
+
+    @Slot(str, int, int)
+    def asked(self, path: str, start: int, end: int) -> None:
+        """Called by the page for the menu entry about experts."""
+        self.experts_asked.emit(path, start, end)
 
 
 class EditorView(QWebEngineView):

@@ -20,6 +20,8 @@ from app.core.documents import Documents, TextChange, codepoint_offset
 from app.core.problem import Problem
 from app.core.workspace import Workspace
 from app.panes.editor.page import EditorView, monaco_theme
+from app.panes.editor.tint_bar import TintBar
+from app.panes.editor.token_marks import TokenMarks
 from app.theme.theme import Theme
 
 DRAFT_DELAY_MS = 400
@@ -52,6 +54,7 @@ class EditorPane(QWidget):
         self._documents: Documents | None = None
         self._view: EditorView | None = None
         self._was_dirty = False
+        self.marks = TokenMarks(self)
         self._build()
         self._draft_timer = self._timer(DRAFT_DELAY_MS, self._store_drafts)
         self._disk_timer = self._timer(DISK_DELAY_MS, self.refresh_from_disk)
@@ -149,7 +152,7 @@ class EditorPane(QWidget):
             return
         for change in self._documents.check_disk():
             if change.kind == "reloaded":
-                self._call("setText", change.path, self._documents[change.path].text)
+                self._set_text(change.path)
                 if change.path == self.current_path():
                     self._conflict_bar.hide()
             elif by_program and self._documents[change.path].unchanged:
@@ -210,6 +213,8 @@ class EditorPane(QWidget):
         for widget in (self._tabs, self._conflict_bar, self._diff_bar):
             layout.addWidget(widget)
         layout.addWidget(self._pages, 1)
+        self.tint_bar = TintBar(self._theme)
+        layout.addWidget(self.tint_bar)
         self._tabs.hide()
 
     def _bar(self, *buttons: QPushButton) -> tuple[QWidget, QLabel]:
@@ -245,10 +250,17 @@ class EditorPane(QWidget):
             self._view.bridge.changes_received.connect(self._changes_received)
             self._view.bridge.save_requested.connect(self.save)
             self._view.bridge.selection_moved.connect(self._selection_moved)
+            self.marks.attach(self._view)
             self._pages.addWidget(self._view)
             self._view.page().setBackgroundColor(self._theme.color("code"))
             self._view.start()
         return self._view
+
+    def _set_text(self, path: str) -> None:
+        """Show a text that came from elsewhere; what was marked in the old one has to be found again."""
+        assert self._documents is not None
+        self._call("setText", path, self._documents[path].text)
+        self.marks.places_wanted.emit(path)
 
     def _call(self, function: str, *arguments: object) -> None:
         self._ensure_view().call(function, *arguments)
@@ -345,6 +357,7 @@ class EditorPane(QWidget):
             self._call("open", document.path, document.text)
         if self.current_path():
             self._call("show", self.current_path())
+            self.marks.places_wanted.emit(self.current_path())
 
     @Slot()
     def _apply_theme(self) -> None:
@@ -363,6 +376,7 @@ class EditorPane(QWidget):
         self._diff_bar.hide()
         if self._view is not None and self._view.is_ready:
             self._call("show", self.current_path())
+            self.marks.places_wanted.emit(self.current_path())
         self._show_state()
 
     @Slot()
@@ -405,7 +419,7 @@ class EditorPane(QWidget):
                 self._documents.edit(path, batch)
         except ValueError:
             # The page and we disagree, which only a lost message explains: take the page's whole text.
-            self._call("setText", path, self._documents[path].text)
+            self._set_text(path)
         self._draft_timer.start()
         self._mark_tabs()
 
@@ -434,7 +448,7 @@ class EditorPane(QWidget):
         assert self._documents is not None
         path = self.current_path()
         self._documents.take_disk(path)
-        self._call("setText", path, self._documents[path].text)
+        self._set_text(path)
         self._conflict_bar.hide()
         self._mark_tabs()
 

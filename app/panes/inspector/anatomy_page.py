@@ -12,7 +12,7 @@ from app.core.table import Cell, Table
 from app.panes.inspector.anatomy_drawing import PART_TITLES, AnatomyDrawing
 from app.panes.inspector.export_menu import ExportMenu
 from app.panes.inspector.pages import Selection, TracePage
-from app.theme.controls import ElidedLabel
+from app.theme.controls import ElidedLabel, surface
 from app.theme.metrics import GAP_L, GAP_M, GAP_S
 from app.theme.theme import Theme
 from engine.anatomy import Anatomy, anatomy
@@ -91,9 +91,8 @@ class AnatomyPage(TracePage):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        scroll.viewport().setAutoFillBackground(False)
-        inner = QWidget()
-        inner.setAutoFillBackground(False)
+        inner = surface("clear")
+        scroll.setProperty("surface", "clear")
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, GAP_S, GAP_L, GAP_S)
         column.addWidget(self.drawing)

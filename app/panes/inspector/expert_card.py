@@ -12,7 +12,7 @@ from app.theme.theme import Theme
 from engine.expert_cards import ExpertCard, TokenUse
 from engine.specialisation import ClassUse
 
-CONTEXT_CHARACTERS = 18
+CONTEXT_CHARACTERS = 14
 EMPTY_TEXT = "Choose an expert in the matrix or a claim in the list: its typical tokens are shown here in context."
 
 

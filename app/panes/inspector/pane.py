@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.panes.inspector.pages import NO_SELECTION, InspectorPage, Selection, TracePage
 from app.panes.inspector.tokens_page import TokensPage
+from app.panes.inspector.trace_notice import OpenedTrace, TraceNotice
 from app.theme.theme import Theme
 from engine.trace import RoutingTrace
 
@@ -42,7 +43,10 @@ class InspectorPane(QWidget):
         self._stack.addWidget(self.tokens)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._stack)
+        layout.setSpacing(0)
+        self.notice = TraceNotice(theme)
+        layout.addWidget(self.notice)
+        layout.addWidget(self._stack, 1)
         self._refresh = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._refresh.timeout.connect(self._show)
         self._show()
@@ -50,7 +54,8 @@ class InspectorPane(QWidget):
     # --- content
 
     def set_trace(self, trace: RoutingTrace | None) -> None:
-        """Show another trace, or none. The selection is dropped."""
+        """Show another trace, or none. The selection is dropped, and so is what was said of a file."""
+        self.notice.hide()
         self._refresh.stop()
         self._trace = trace
         had_selection = self._selection != NO_SELECTION
@@ -63,6 +68,16 @@ class InspectorPane(QWidget):
         """Show what came in since; calls in quick succession are drawn once."""
         if not self._refresh.isActive():
             self._refresh.start()
+
+    def show_opened(self, trace: RoutingTrace, about: OpenedTrace) -> None:
+        """Show a trace that comes from a file, and say so above it."""
+        self.set_trace(trace)
+        self.notice.show_about(about)
+
+    @property
+    def shows_file(self) -> bool:
+        """Whether the trace on show comes from a file, not from the chat."""
+        return not self.notice.isHidden()
 
     def trace(self) -> RoutingTrace | None:
         """Return the trace on show."""

@@ -9,6 +9,8 @@ let diffEditor = null;
 let current = null;
 let silent = false;            // true while the window's own text is put in, which is not an edit
 let pending = new Map();       // path -> changes not sent yet
+const marks = new Map();       // path -> Map(decoration -> token number): Monaco moves decorations as the text is edited
+const tint = new CSSStyleSheet();
 let flushTimer = 0;
 
 function languageOf(path) {
@@ -33,7 +35,61 @@ function queueChange(path, event) {
   if (!flushTimer) flushTimer = setTimeout(flush, 30);
 }
 
+function markOptions(group) {
+  const stickiness = monaco.editor.TrackedRangeStickiness.NeverGrowsWhenTypingAtEdges;
+  return group === undefined || group === null ? { stickiness } : { stickiness, inlineClassName: `token-${group}` };
+}
+
+function replaceMarks(path, model, decorations, tokens) {
+  const ids = model.deltaDecorations([...(marks.get(path) || new Map()).keys()], decorations);
+  marks.set(path, new Map(ids.map((id, place) => [id, tokens[place]])));
+}
+
+function tokensIn(path, model, selection) {
+  const known = marks.get(path);
+  if (!known) return [];
+  const from = model.getOffsetAt(selection.getStartPosition()), to = model.getOffsetAt(selection.getEndPosition());
+  return model.getDecorationsInRange(selection).filter((found) => {
+    if (!known.has(found.id)) return false;
+    const start = model.getOffsetAt(found.range.getStartPosition()), end = model.getOffsetAt(found.range.getEndPosition());
+    return from === to ? start <= from && from < end : start < to && end > from;
+  }).map((found) => known.get(found.id));
+}
+
 const api = {
+  setTokens(path, spans) {     // [[start, end, token], ...] in the model's offsets; their tint comes by colorTokens
+    const entry = models.get(path);
+    if (!entry) return;
+    const model = entry.model;
+    const decorations = spans.map(([start, end]) => {
+      const from = model.getPositionAt(start), to = model.getPositionAt(end);
+      return { range: new monaco.Range(from.lineNumber, from.column, to.lineNumber, to.column), options: markOptions() };
+    });
+    replaceMarks(path, model, decorations, spans.map((span) => span[2]));
+  },
+  colorTokens(path, groups, colors) {   // groups: token -> place in colors (CSS); no colors take the tint away
+    const entry = models.get(path);
+    if (!entry || !marks.has(path)) return;
+    const decorations = [], tokens = [];
+    for (const [id, token] of marks.get(path)) {
+      const range = entry.model.getDecorationRange(id);
+      if (!range || range.isEmpty()) continue;
+      decorations.push({ range, options: markOptions(colors.length ? groups[token] : null) });
+      tokens.push(token);
+    }
+    replaceMarks(path, entry.model, decorations, tokens);
+    tint.replaceSync(colors.map((color, group) => `.token-${group} { background: ${color}; }`).join('\n'));
+  },
+  selectTokens(path, first, last) {
+    const entry = models.get(path);
+    if (!entry || path !== current) return;
+    const ranges = [...(marks.get(path) || [])].filter(([, token]) => first <= token && token <= last)
+      .map(([id]) => entry.model.getDecorationRange(id)).filter((range) => range && !range.isEmpty());
+    if (!ranges.length) return;
+    const whole = ranges.reduce((sum, range) => sum.plusRange(range));
+    editor.setSelection(whole);
+    editor.revealRangeInCenterIfOutsideViewport(whole);
+  },
   open(path, text) {
     if (!models.has(path)) {
       const model = monaco.editor.createModel(text, languageOf(path), monaco.Uri.from({ scheme: 'project', path: '/' + path }));
@@ -58,6 +114,7 @@ const api = {
     if (!entry) return;
     models.delete(path);
     pending.delete(path);
+    marks.delete(path);
     entry.model.dispose();
     if (current === path) current = null;
   },
@@ -125,7 +182,21 @@ function start(channel) {
     const from = model.getOffsetAt(event.selection.getStartPosition());
     const to = model.getOffsetAt(event.selection.getEndPosition());
     bridge.selected(current, from, to, event.selection.positionLineNumber, event.selection.positionColumn);
+    if (event.reason !== monaco.editor.CursorChangeReason.Explicit || event.source === 'api') return;
+    const tokens = tokensIn(current, model, event.selection);
+    if (tokens.length) bridge.picked(current, Math.min(...tokens), Math.max(...tokens));
   });
+  editor.addAction({
+    id: 'experts', label: 'Experts That Wrote This', contextMenuGroupId: 'navigation', contextMenuOrder: 0,
+    keybindings: [monaco.KeyMod.Alt | monaco.KeyCode.KeyX],
+    run: () => {
+      const model = editor.getModel(), selection = editor.getSelection();
+      if (model && current) {
+        bridge.asked(current, model.getOffsetAt(selection.getStartPosition()), model.getOffsetAt(selection.getEndPosition()));
+      }
+    },
+  });
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, tint];
   window.api = api;
   bridge.ready();
 }

@@ -1,5 +1,6 @@
 """The editor pane with the real Monaco: typing, saving, tabs, changes on the disk, a renderer that dies."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox, QTabBar
 from pytestqt.qtbot import QtBot
 
+from app.core.token_places import TokenPlace
 from app.core.workspace import Workspace
 from app.panes.editor import EditorPane
 from app.panes.editor.page import EditorView
@@ -156,3 +158,65 @@ def test_a_diff_is_shown_and_closed(qtbot: QtBot, pane: EditorPane) -> None:
     qtbot.waitUntil(lambda: evaluate(qtbot, view, changes) == "1", timeout=READY_MS)
     pane._close_diff()
     assert evaluate(qtbot, view, "document.body.classList.contains('reading-diff')") == "false"
+
+
+def marked_texts(qtbot: QtBot, view: EditorView) -> Any:
+    script = """[...marks.get('a.js')].map(([id, token]) => {
+        const range = models.get('a.js').model.getDecorationRange(id);
+        return [token, models.get('a.js').model.getValueInRange(range)];
+    }).sort((one, two) => one[0] - two[0])"""
+    return json.loads(evaluate(qtbot, view, script))
+
+
+def mark(pane: EditorPane) -> None:
+    """Tokens 7 to 9 wrote `const`, ` a` and ` = 1`."""
+    spans = ((7, 0, 5), (8, 5, 7), (9, 7, 11))
+    places = [TokenPlace(token=token, start=start, end=end) for token, start, end in spans]
+    pane.marks.set_places("a.js", pane.text("a.js"), places)
+
+
+def test_marks_stay_with_their_characters_while_the_text_is_edited(qtbot: QtBot, pane: EditorPane) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    mark(pane)
+    type_at_start(view, "/* mine */ ")
+    qtbot.waitUntil(lambda: pane.text("a.js").startswith("/* mine"), timeout=READY_MS)
+    assert marked_texts(qtbot, view) == [[7, "const"], [8, " a"], [9, " = 1"]]
+    pane.marks.color("a.js", {7: 0, 9: 1}, ["rgba(1, 2, 3, 0.5)", "rgba(4, 5, 6, 0.5)"])
+    assert marked_texts(qtbot, view) == [[7, "const"], [8, " a"], [9, " = 1"]]
+    background = """[...document.querySelectorAll('.token-0')]
+        .map((element) => [element.textContent, getComputedStyle(element).backgroundColor])"""
+    qtbot.waitUntil(lambda: json.loads(evaluate(qtbot, view, background)) == [["const", "rgba(1, 2, 3, 0.5)"]],
+                    timeout=READY_MS)
+    pane.marks.color("a.js", {}, [])
+    qtbot.waitUntil(lambda: json.loads(evaluate(qtbot, view, background)) == [], timeout=READY_MS)
+
+
+def test_a_selection_in_the_code_tells_its_tokens_and_tokens_select_their_code(qtbot: QtBot, pane: EditorPane) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    mark(pane)
+    with qtbot.waitSignal(pane.marks.tokens_picked, timeout=READY_MS) as picked:
+        view.page().runJavaScript("editor.setPosition({lineNumber: 1, column: 2})")
+        view.page().runJavaScript("editor.trigger('test', 'cursorRightSelect')")
+    assert picked.args == ["a.js", 7, 7]
+    with qtbot.waitSignal(pane.marks.tokens_picked, timeout=READY_MS) as picked:
+        view.page().runJavaScript("editor.trigger('test', 'editor.action.selectAll')")
+    assert picked.args == ["a.js", 7, 9]
+    assert pane.marks.select_tokens("a.js", 8, 9)
+    selected = "editor.getModel().getValueInRange(editor.getSelection())"
+    qtbot.waitUntil(lambda: evaluate(qtbot, view, selected) == '" a = 1"', timeout=READY_MS)
+    assert not pane.marks.select_tokens("a.js", 1, 2)
+
+
+def test_the_menu_entry_asks_for_the_experts_of_the_selection(qtbot: QtBot, pane: EditorPane) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    with qtbot.waitSignal(pane.marks.experts_asked, timeout=READY_MS) as asked:
+        view.page().runJavaScript("editor.setSelection(new monaco.Selection(1, 1, 1, 6))")
+        view.page().runJavaScript("editor.getAction('experts').run()")
+    assert asked.args == ["a.js", 0, 5]
+
+
+def test_a_file_read_again_wants_its_marks_anew(qtbot: QtBot, pane: EditorPane, project: Path) -> None:
+    open_ready(qtbot, pane, "a.js")
+    with qtbot.waitSignal(pane.marks.places_wanted, timeout=READY_MS) as wanted:
+        (project / "a.js").write_text("from outside\n")
+    assert wanted.args == ["a.js"]

@@ -12,7 +12,8 @@ from app.panes.inspector.usage_page import BY_NUMBER, UsagePage
 from app.theme.theme import Theme
 from tests.app.panes.inspector.traces import EXPERTS, planted_trace
 
-TRACE = planted_trace()
+FAVOURITE = 3
+TRACE = planted_trace(favourite=FAVOURITE)
 
 
 @pytest.fixture
@@ -40,17 +41,17 @@ def test_each_layer_stands_beside_chance_and_says_what_was_counted(qtbot: QtBot,
     assert row[4].split()[0] != "0"
     usage = page.usage()
     assert usage is not None
-    assert usage.layers[1].far_out[5]
+    assert usage.layers[1].far_out[FAVOURITE]
 
 
 def test_the_plot_marks_who_is_far_out_and_names_who_is_pointed_at(qtbot: QtBot, page: UsagePage, theme: Theme) -> None:
     count(qtbot, page)
     page.table.selectRow(1)
-    assert page.plot.order()[0] == 5
+    assert page.plot.order()[0] == FAVOURITE
     assert page.plot.bar_colors()[0] == theme.color("warning")
     assert theme.color("accent") in page.plot.bar_colors()
     qtbot.keyClick(page.plot, Qt.Key.Key_Home)
-    assert "expert 5" in page.caption.full_text()
+    assert f"expert {FAVOURITE}" in page.caption.full_text()
     assert "95% band" in page.caption.full_text()
     page.order.setCurrentText(BY_NUMBER)
     assert page.plot.order() == list(range(EXPERTS))

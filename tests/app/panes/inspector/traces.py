@@ -11,8 +11,11 @@ LINES = (("let", " a", " =", " 42", ";", "\n"), ("x", " =", " 7", ";", "\n"), ("
 NUMBER_EXPERT = 5
 
 
-def planted_trace(lines: int = 120) -> RoutingTrace:
-    """An answer of code in which expert 5 of layer 2 is chosen for numbers; everything else is random."""
+def planted_trace(lines: int = 120, *, favourite: int | None = None) -> RoutingTrace:
+    """An answer of code in which expert 5 of layer 2 is chosen for numbers; everything else is random.
+
+    A `favourite` is chosen by every second token of that layer.
+    """
     rng = np.random.default_rng(0)
     words = [word for line in rng.integers(0, len(LINES), lines) for word in LINES[line]]
     texts = ["```js a.js\n", *words, "```"]
@@ -20,6 +23,8 @@ def planted_trace(lines: int = 120) -> RoutingTrace:
     for row, text in enumerate(texts):
         if text.strip().isdigit() and NUMBER_EXPERT not in ids[row, 1] and rng.random() < 0.8:
             ids[row, 1, -1] = NUMBER_EXPERT
+        if favourite is not None and row % 2 and favourite not in ids[row, 1]:
+            ids[row, 1, 0] = favourite
     ends = np.cumsum([len(text) for text in texts]).tolist()
     trace = RoutingTrace(num_experts=EXPERTS, model={"id": "sample"}, fingerprint="fp")
     tokens = [TraceToken(id=1, text=text, phase="decode", logprob=-0.1, start=end - len(text), end=end)
