@@ -95,9 +95,9 @@ class PreviewPage(QWebEnginePage):
         self.runJavaScript(f"shell.open({json.dumps(encoded)}, {json.dumps(PROBE_ADDRESS)})")
 
     def order(self, name: str, **fields: Any) -> None:
-        """Tell the page script to do something."""
+        """Tell the page script to do something; while the shell still loads nobody hears it."""
         message = json.dumps({"token": self._token, "order": name, **fields})
-        self.runJavaScript(f"shell.send({message})")
+        self.runJavaScript(f'typeof shell === "undefined" || shell.send({message})')
 
     def _take_report(self, report: dict[str, Any]) -> None:
         kind = report.pop("type")

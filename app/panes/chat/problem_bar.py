@@ -27,8 +27,12 @@ class ProblemBar(Card):
         self.buttons: list[QPushButton] = []
         self._ways_out = QWidget()
         self._flow = FlowLayout(self._ways_out, GAP_S)
-        self._flow.setContentsMargins(12, 4, 8, 8)
-        self.column.addWidget(self._ways_out)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(12, 0, 12, 8)
+        foot.addWidget(self._ways_out)
+        self._foot = QWidget()
+        self._foot.setLayout(foot)
+        self.column.addWidget(self._foot)
         self.hide()
 
     def show_text(self, text: str, ways_out: Sequence[QAction] = ()) -> None:
@@ -42,7 +46,7 @@ class ProblemBar(Card):
         self.buttons = [make_button(action.text(), action.trigger) for action in ways_out]
         for button in self.buttons:
             self._flow.addWidget(button)
-        self._ways_out.setVisible(bool(self.buttons))
+        self._foot.setVisible(bool(self.buttons))
         self.show()
 
     @Slot()
