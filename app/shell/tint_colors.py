@@ -16,6 +16,7 @@ from engine.token_classes import CLASSES, classify
 from engine.trace import RoutingTrace
 
 MOST_WRITERS = 3
+CODE_ALPHA = 0.75  # of the tokens' own: code has colours of its own to be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,10 @@ def tint_colors(trace: RoutingTrace, kind: str, layer_row: int, theme: Theme) ->
         return TintColors(groups={}, css=(), legend=((theme.css("faint"), missing),))
     colors = TokenColors(trace, coloring, layer_row if coloring.layers != "none" else None, color_maps(theme))
     colors.update(len(trace), rows)
-    argb = colors.colors(rows)
-    if coloring.layers != "one":  # the maps of values are opaque; text is to be read on them
+    argb, maps = colors.colors(rows), color_maps(theme)
+    if coloring.layers == "one":  # experts without a hue of their own leave the code as it is
+        argb = np.where(argb == tinted(np.array([maps.other], np.uint32))[0], np.uint32(0), argb)
+    else:  # the maps of values are opaque; text is to be read on them
         argb = tinted(argb) * (argb > 0)
     return _grouped(rows, argb, _legend_items(colors.legend(rows)))
 
@@ -71,7 +74,7 @@ def _grouped(rows: npt.NDArray[np.intp], argb: npt.NDArray[np.uint32], legend: t
 
 def _css(argb: int) -> str:
     color = QColor.fromRgba(argb)
-    return f"rgba({color.red()}, {color.green()}, {color.blue()}, {color.alphaF():.2f})"
+    return f"rgba({color.red()}, {color.green()}, {color.blue()}, {color.alphaF() * CODE_ALPHA:.2f})"
 
 
 def _legend_items(legend: Legend) -> tuple[tuple[str, str], ...]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from app.theme.controls import ElidedLabel
-from app.theme.metrics import GAP_S, ICON_SIZE, ROW_HEIGHT
+from app.theme.metrics import GAP_S, ICON_SIZE
 from app.theme.theme import Theme
 
 
@@ -23,7 +23,6 @@ class TintBar(QWidget):
         super().__init__(parent)
         self.setProperty("surface", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setFixedHeight(ROW_HEIGHT + 4)
         self.switch = QToolButton()
         self.switch.setCheckable(True)
         self.switch.setText("Experts")
@@ -38,13 +37,19 @@ class TintBar(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setProperty("scale", "tiny")
         self.legend.setProperty("tone", "dim")
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # it may be cut
         self.summary = ElidedLabel()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GAP_S, 2, GAP_S, 2)
+        self.summary.hide()
+        row = QHBoxLayout()
         row.setSpacing(GAP_S)
-        for widget in (self.switch, self.what, self.layer, self.legend):
+        for widget in (self.switch, self.what, self.layer):
             row.addWidget(widget)
-        row.addWidget(self.summary, 1)
+        row.addWidget(self.legend, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GAP_S, 2, GAP_S, 2)
+        column.setSpacing(2)
+        column.addLayout(row)
+        column.addWidget(self.summary)
         self.switch.toggled.connect(self._switched)
         self._show_choices()
         self.hide()
@@ -78,11 +83,14 @@ class TintBar(QWidget):
         swatches = [f'<span style="color:{color}">■</span>&nbsp;{words.replace(" ", "&nbsp;")}'
                     for color, words in items]
         self.legend.setText("&nbsp;&nbsp; ".join(swatches))
-        self.legend.setAccessibleName("Legend: " + ", ".join(words for _, words in items))
+        words = ", ".join(words for _, words in items)
+        self.legend.setAccessibleName(f"Legend: {words}")
+        self.legend.setToolTip(words)
 
     def set_summary(self, text: str) -> None:
-        """Say who wrote what is selected."""
+        """Say who wrote what is selected; "" takes the line away."""
         self.summary.set_full_text(text)
+        self.summary.setVisible(bool(text))
 
     def _choice(self, name: str) -> QComboBox:
         box = QComboBox()
@@ -93,8 +101,10 @@ class TintBar(QWidget):
         return box
 
     def _show_choices(self) -> None:
-        for widget in (self.what, self.layer, self.legend):
+        for widget in (self.what, self.layer):
             widget.setVisible(self.is_on())
+        if not self.is_on():
+            self.legend.clear()
 
     @Slot(bool)
     def _switched(self, _checked: bool) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from PySide6.QtCore import Slot
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QTextOption
 from PySide6.QtWidgets import QTextBrowser, QVBoxLayout, QWidget
 
 from app.theme.controls import make_label
@@ -36,6 +37,8 @@ class ExpertCardView(QWidget):
         self._text.setAccessibleName("Card of the chosen expert")
         self._text.setOpenLinks(False)
         self._text.document().setDocumentMargin(0)
+        self._text.setWordWrapMode(QTextOption.WrapMode.WordWrap)  # contexts stay in one line
+        self._text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
