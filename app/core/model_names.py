@@ -1,5 +1,6 @@
 """How models are named and described to people. Plain values."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,11 @@ def model_name(model_id: str) -> str:
 def is_in_box(model_id: str) -> bool:
     """Whether it is the model that ships with the program."""
     return model_id.lower() in _NAMES
+
+
+def device_label(card: Mapping[str, object]) -> str:
+    """What the model runs on in one word: "CPU" of "CPU, 1 thread"; "" when the server does not say."""
+    return re.split(r"[\s,:]", str(card.get("device") or ""))[0].upper()
 
 
 def short_number(value: float) -> str:

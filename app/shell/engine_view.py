@@ -1,14 +1,13 @@
 """How the engine, its model and its speed show in header, status bar and chat panes."""
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 import psutil
 from PySide6.QtCore import QObject, QTimer, Slot
 from PySide6.QtGui import QAction
 
-from app.core.model_names import model_name, model_title
+from app.core.model_names import device_label, model_name, model_title
 from app.core.records import Message
 from app.core.wire import ModelInfo
 from app.panes.chat.pane import ChatPane
@@ -98,7 +97,7 @@ class EngineView(QObject):
     @Slot(object)
     def _model_described(self, model: ModelInfo) -> None:
         self._window.header.chip.show_model(model_title(model), "ok", "The model is loaded and ready")
-        self._window.header.show_device(re.split(r"[\s,:]", str(model.card.get("device", "")))[0])
+        self._window.header.show_device(device_label(model.card))
         self._window.header.device.setToolTip(f"The model runs on {model.card.get('device', 'this computer')}")
         self.menu.show_model(model)
         self._window.chats.set_model(model_name(model.id), self.menu)

@@ -97,7 +97,7 @@ class HeaderBar(QWidget):
 
     def show_device(self, device: str) -> None:
         """Name the device; "" hides the chip."""
-        self.device.setText(device.upper())
+        self.device.setText(device)
         self.device.setVisible(bool(device))
 
     @Slot()

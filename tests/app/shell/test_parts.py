@@ -9,7 +9,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox, QWidget
 
 from app.cli import window_parser
-from app.core.model_names import model_facts, model_name, model_title, short_number
+from app.core.model_names import device_label, model_facts, model_name, model_title, short_number
 from app.core.wire import ModelInfo
 from app.settings import SETTINGS, Settings
 from app.shell.actions import COMMANDS, make_actions
@@ -150,6 +150,14 @@ def test_a_model_is_named_with_what_it_is():
     assert model_title(ModelInfo(id="nano", context_tokens=4096, card=card)) == "Nano · K2 19M (4.1M active)"
     assert model_title(ModelInfo(id="some-model", context_tokens=None, card={})) == "some-model"
     assert model_name("") == "Model"
+
+
+@pytest.mark.parametrize(
+    ("device", "label"),
+    [("CPU, 1 thread", "CPU"), ("NVIDIA H200", "NVIDIA"), ("Apple GPU", "APPLE"), ("cuda:0", "CUDA"), (None, "")],
+)
+def test_the_device_is_named_in_one_word(device, label):
+    assert device_label({"device": device}) == label
 
 
 def test_numbers_of_parameters():
