@@ -58,13 +58,14 @@ _TICK_MS = 250
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What the command line asked for. `size` is width and height of the window in pixels."""
+    """What the command line asked for. `size` is width and height of the window in pixels, `view` one for a picture."""
 
     basedir: str | None = None
     screenshot: Path | None = None
     size: tuple[int, int] | None = None
     theme: Mode | None = None
     prompt: str = ""
+    view: str = ""
 
 
 def run(options: Options) -> int:
@@ -294,7 +295,7 @@ def _refuse(problem: Problem, *, ask: bool) -> int:
 
 def _start_job(window: MainWindow, options: Options) -> ScreenshotJob | None:
     if options.screenshot is not None:
-        return ScreenshotJob(window, options.screenshot, options.prompt)
+        return ScreenshotJob(window, options.screenshot, options.prompt, options.view)
     if options.prompt:
         window.chats.active.ask(options.prompt)
     return None

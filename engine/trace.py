@@ -26,6 +26,7 @@ F16 = npt.NDArray[np.float16]
 
 FORMAT_VERSION = "1"
 UNUSED_EXPERT = 0xFFFF  # stands in `ids` where a token got fewer experts than the trace is wide (an intervention)
+MOST_CELLS = 1 << 20  # layers times experts; Kimi K2 has 23,040. Keeps a file from claiming all memory
 _SHARES: tuple[str, ...] = ("ids", "weights", "margin", "shared", "candidates", "raw", "biased")
 _DTYPES: dict[str, Any] = {name: np.uint16 if name in ("ids", "candidates") else np.float16 for name in _SHARES}
 _PER_LAYER = ("margin", "shared")
@@ -223,6 +224,9 @@ class RoutingTrace:
             return
         new = block.arrays()
         if not self.tokens:
+            if len(block.layers) * self.num_experts > MOST_CELLS:
+                raise ValueError(f"{len(block.layers)} layers of {self.num_experts} experts are more than any model "
+                                 "has. The trace is damaged; record it again.")
             self.layers = block.layers
             self._arrays = {name: np.empty((0, *array.shape[1:]), array.dtype) for name, array in new.items()}
             self._capacity = 0
@@ -274,6 +278,13 @@ class RoutingTrace:
         part._arrays = {name: array[: len(self.tokens)][index] for name, array in self._arrays.items()}
         part._capacity = len(index)
         return part
+
+    def snapshot(self) -> "RoutingTrace":
+        """Give the trace as it is now, for reading in another thread while this one grows; arrays are shared views."""
+        frozen = RoutingTrace(num_experts=self.num_experts, model=self.model, fingerprint=self.fingerprint)
+        frozen.layers, frozen.tokens, frozen._capacity = self.layers, list(self.tokens), len(self.tokens)
+        frozen._arrays = {name: array[: len(self.tokens)] for name, array in self._arrays.items()}
+        return frozen
 
     def block(self) -> RoutingBlock:
         """Give all rows as one value, as views."""

@@ -1,4 +1,4 @@
-"""Makes the README's screenshots with the program itself, each in a fresh data folder."""
+"""Makes the screenshots of README and guides with the program itself, each in a fresh data folder."""
 
 import subprocess
 import sys
@@ -6,11 +6,14 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "resources" / "docs"
+MOUNTAINS = "a snowy mountain scene at sunset with 80 pine trees and a frozen lake"
+VIEWS = ("experts", "usage", "specialisation", "bench", "anatomy", "code")
 SHOTS = {
-    "window-dark.png": ("dark", "1600x1000", "a snowy mountain scene at sunset with 80 pine trees and a frozen lake"),
-    "window-light.png": ("light", "1600x1000", "a snowy mountain scene at sunset with 80 pine trees and a frozen lake"),
-    "small-dark.png": ("dark", "1024x700", "bouncing balls"),
-    "first-start-light.png": ("light", "1600x1000", ""),
+    "window-dark.png": ("dark", "1600x1000", MOUNTAINS, ""),
+    "window-light.png": ("light", "1600x1000", MOUNTAINS, ""),
+    "small-dark.png": ("dark", "1024x700", "bouncing balls", ""),
+    "first-start-light.png": ("light", "1600x1000", "", ""),
+    **{f"{view}-{theme}.png": (theme, "1280x800", MOUNTAINS, view) for view in VIEWS for theme in ("dark", "light")},
 }
 
 
@@ -19,11 +22,12 @@ def main() -> int:
     DOCS.mkdir(parents=True, exist_ok=True)
     failed = 0
     for name in sys.argv[1:] or SHOTS:
-        theme, size, prompt = SHOTS[name]
+        theme, size, prompt, view = SHOTS[name]
         with tempfile.TemporaryDirectory() as basedir:
             command = [sys.executable, "-m", "app", "--basedir", basedir, "--screenshot", str(DOCS / name),
                        "--size", size, "--theme", theme]
-            done = subprocess.run(command + (["--prompt", prompt] if prompt else []))
+            command += ["--prompt", prompt] if prompt else []
+            done = subprocess.run(command + (["--view", view] if view else []))
         failed += done.returncode != 0
     return failed
 

@@ -20,9 +20,12 @@ EXIT_NO_ANSWER = 1
 
 
 class ScreenshotJob(QObject):
-    """One picture of the window. `exit_code` is 0 when all went as asked."""
+    """One picture of the window. `exit_code` is 0 when all went as asked.
 
-    def __init__(self, window: "MainWindow", file: Path, prompt: str) -> None:
+    `view` names a page of the inspector, or "code" for the code tinted by its experts; "" leaves the window as it is.
+    """
+
+    def __init__(self, window: "MainWindow", file: Path, prompt: str, view: str = "") -> None:
         super().__init__(window)
         self._window, self._file, self._prompt = window, file, prompt
         self.exit_code = EXIT_NO_ANSWER
@@ -31,7 +34,8 @@ class ScreenshotJob(QObject):
         # A resting mouse would show some button as hovered.
         QCursor.setPos(window.mapToGlobal(QPoint(window.width() // 2, window.height() - 2)))
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._settle.timeout.connect(self._grab)
+        self._view = view
+        self._settle.timeout.connect(self._show_view)
         self._limit = QTimer(self, singleShot=True, interval=DRAW_LIMIT_MS)
         self._limit.timeout.connect(self._settle.start)
         window.parts.engine.state_changed.connect(self._engine_changed)
@@ -67,6 +71,18 @@ class ScreenshotJob(QObject):
             self._settle.start()
 
     @Slot()
+    def _show_view(self) -> None:
+        """Bring the wanted view up; what it computes gets the same time again."""
+        view, self._view = self._view, ""
+        if not view:
+            self._grab()
+            return
+        if view == "code":
+            self._window.commands.actions["view.tint"].trigger()
+        elif view != self._window.panel.current:
+            self._window.panel.show_pane(view)
+        self._settle.start()
+
     def _grab(self) -> None:
         if not self._saved():
             logger.error("The screenshot could not be written to %s", self._file)

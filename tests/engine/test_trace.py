@@ -147,3 +147,21 @@ def test_damaged_files_say_so_and_a_failed_save_keeps_the_old_file(tmp_path: Pat
         trace.save(tmp_path / "missing" / "a.moetrace")
     assert path.read_bytes() == data
     assert [entry.name for entry in sorted(tmp_path.iterdir())] == ["a.moetrace", "b.moetrace"]
+
+
+def test_a_snapshot_stays_as_it_was_while_the_trace_grows() -> None:
+    trace = RoutingTrace(num_experts=8)
+    trace.append(make_tokens(3), make_block(3, seed=1))
+    before, ids = trace.snapshot(), trace.ids.copy()
+    for n in range(100):
+        trace.append(make_tokens(1), make_block(1, seed=n))
+    assert len(before) == 3
+    assert np.array_equal(before.ids, ids)
+    before.append(make_tokens(1), make_block(1, seed=7))
+    assert len(trace) == 103
+    assert not np.array_equal(before.ids[3], trace.ids[3])
+
+
+def test_more_experts_than_any_model_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than any model"):
+        RoutingTrace(num_experts=60_000).append(make_tokens(1), make_block(1, layers=40))

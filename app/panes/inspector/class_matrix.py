@@ -128,6 +128,7 @@ class ClassMatrix(QWidget):
     def _choose(self, row: int, expert: int) -> None:
         if (row, expert) != self._cell:
             self._cell = (row, expert)
+            self.setAccessibleDescription(self._tip(row, expert) if expert >= 0 else "")
             self.update()
             self.expert_chosen.emit(expert)
 

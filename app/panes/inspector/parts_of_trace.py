@@ -45,18 +45,18 @@ class PartChoice(QComboBox):
         """Choose as the person would."""
         self.setCurrentIndex(self.findData(part))
 
-    def rows(self, trace: RoutingTrace, selection: Selection) -> npt.NDArray[np.intp]:
-        """Return the row numbers of the chosen tokens; no selection gives none."""
-        part = self.part()
-        if part == "selected":
-            return np.arange(selection[0], selection[1] + 1) if selection != NO_SELECTION else np.zeros(0, np.intp)
-        if part == "all":
-            return np.arange(len(trace), dtype=np.intp)
-        return trace.rows_of("decode" if part == "answer" else "prefill")
-
     @Slot(int)
     def _changed(self, _index: int) -> None:
         self.part_chosen.emit()
+
+
+def rows_of_part(trace: RoutingTrace, part: PartName, selection: Selection) -> npt.NDArray[np.intp]:
+    """Return the row numbers of the chosen tokens; no selection gives none."""
+    if part == "selected":
+        return np.arange(selection[0], selection[1] + 1) if selection != NO_SELECTION else np.zeros(0, np.intp)
+    if part == "all":
+        return np.arange(len(trace), dtype=np.intp)
+    return trace.rows_of("decode" if part == "answer" else "prefill")
 
 
 def make_table(model: QAbstractItemModel, name: str, parent: QWidget) -> QTableView:

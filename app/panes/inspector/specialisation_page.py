@@ -16,18 +16,18 @@ from app.panes.inspector.expert_card import ExpertCardView
 from app.panes.inspector.export_menu import ExportMenu
 from app.panes.inspector.legend import Legend, LegendBar, LegendItem
 from app.panes.inspector.pages import NO_SELECTION, Selection, TracePage
-from app.panes.inspector.parts_of_trace import PartChoice, empty_page, make_table
+from app.panes.inspector.parts_of_trace import PartChoice, PartName, empty_page, make_table, rows_of_part
 from app.services.latest_job import LatestJob
 from app.theme.controls import ElidedLabel, make_label
 from app.theme.metrics import GAP_M, GAP_S
 from app.theme.theme import Theme
 from engine.expert_cards import ExpertCard, expert_card
-from engine.routing_stats import Rows
 from engine.specialisation import Specialisation, labels_of_next, specialisation
 from engine.token_classes import CLASSES, classify
 from engine.trace import RoutingTrace
 
 READ, WRITTEN = "Class of the token read", "Class of the token written next"
+PAUSE_MS = 1500
 TraceFiles = Callable[[str], Sequence[Path]]
 
 
@@ -45,8 +45,8 @@ class SpecialisationPage(TracePage):
         self._trace: RoutingTrace | None = None
         self._selection: Selection = NO_SELECTION
         self._table: Specialisation | None = None
-        self._expert = (-1, -1)
-        self._job = LatestJob(self)
+        self._expert, self._was_chosen = (-1, -1), False
+        self._job = LatestJob(self, pause_ms=PAUSE_MS)  # the control is work, which the engine's answer goes before
         self._job.done.connect(self._computed)
         self._card_job = LatestJob(self)
         self._card_job.done.connect(self._card_read)
@@ -58,10 +58,8 @@ class SpecialisationPage(TracePage):
         if trace is None or not len(trace):
             self._pages.setCurrentIndex(0)
             return
-        rows = self.part.rows(trace, selection)
-        # Neighbours decide what a token is, so classes are read of all of it; the copy may be read in a thread.
-        counted = trace.take(range(len(trace)))
-        self._job.start(partial(_compare, counted, rows, of_next=self.whose.currentText() == WRITTEN))
+        of_next = self.whose.currentText() == WRITTEN
+        self._job.start(partial(_compare, trace.snapshot(), self.part.part(), selection, of_next=of_next))
 
     def table(self) -> Specialisation | None:
         """Return what is on show."""
@@ -69,7 +67,7 @@ class SpecialisationPage(TracePage):
 
     def show_expert(self, position: int, expert: int) -> None:
         """Show an expert's card; `position` is the row of its layer, and -1 for the expert shows none."""
-        self._expert = (position, expert)
+        self._expert, self._was_chosen = (position, expert), True
         self.matrix.choose(expert)
         if self._table is None or expert < 0:
             self.card.clear()
@@ -186,6 +184,8 @@ class SpecialisationPage(TracePage):
             self.show_expert(position, expert)
         elif expert >= 0:
             self.show_expert(-1, -1)
+        elif not self._was_chosen and self.claims.rowCount():
+            self.list.selectRow(0)  # an example, so that the card explains itself
 
     def _say_what_holds(self, table: Specialisation) -> None:
         left_out = f", {table.unclassified:,} without a class" if table.unclassified else ""
@@ -235,29 +235,36 @@ class SpecialisationPage(TracePage):
             return
         position, expert = self._expert
         files = tuple(self._trace_files(self._trace.fingerprint)) if self._trace.fingerprint else ()
-        shown = self._trace.take(range(len(self._trace)))
-        self._card_job.start(partial(_read_card, files, shown, self._table.layers[position], expert))
+        wanted = (self._table.layers[position], expert)
+        self._card_job.start(partial(_read_card, files, self._trace.snapshot(), *wanted, self._is_wanted))
+
+    def _is_wanted(self, layer: int, expert: int) -> bool:
+        """Whether this expert's card is still the one to show; asked from the thread that reads the history."""
+        position, chosen = self._expert
+        return self._table is not None and position >= 0 and (self._table.layers[position], chosen) == (layer, expert)
 
     @Slot(object)
     def _card_read(self, card: ExpertCard) -> None:
-        position, expert = self._expert
-        if self._table is not None and position >= 0 and (self._table.layers[position], expert) == (
-                card.layer, card.expert):
+        if self._is_wanted(card.layer, card.expert):
             self.card.show_card(card)
 
 
-def _compare(trace: RoutingTrace, rows: Rows, *, of_next: bool) -> Specialisation:
-    labels = classify(trace.tokens)
-    return specialisation(trace, labels_of_next(labels) if of_next else labels, CLASSES, rows)
+def _compare(trace: RoutingTrace, part: PartName, selection: Selection, *, of_next: bool) -> Specialisation:
+    labels = classify(trace.tokens)  # of all tokens: their neighbours decide what they are
+    return specialisation(trace, labels_of_next(labels) if of_next else labels, CLASSES,
+                          rows_of_part(trace, part, selection))
 
 
-def _read_card(files: Sequence[Path], shown: RoutingTrace, layer: int, expert: int) -> ExpertCard:
+def _read_card(files: Sequence[Path], shown: RoutingTrace, layer: int, expert: int,
+               is_wanted: Callable[[int, int], bool]) -> ExpertCard:
     """Over the history, or over the trace on show where the history doesn't know its model."""
-    return expert_card(_traces(files) if files else [shown], layer, expert)
+    return expert_card(_traces(files, partial(is_wanted, layer, expert)) if files else [shown], layer, expert)
 
 
-def _traces(files: Sequence[Path]) -> Iterator[RoutingTrace]:
+def _traces(files: Sequence[Path], is_wanted: Callable[[], bool]) -> Iterator[RoutingTrace]:
     for file in files:
+        if not is_wanted():  # another expert was chosen: its card waits
+            return
         try:
             yield RoutingTrace.load(file)
         except (OSError, ValueError):  # a damaged trace of one answer leaves the others; opening it says what is wrong

@@ -9,7 +9,7 @@ from app.models.statistics import LayerUsageModel, usage_table
 from app.panes.inspector.export_menu import ExportMenu
 from app.panes.inspector.load_plot import LoadPlot
 from app.panes.inspector.pages import NO_SELECTION, Selection, TracePage
-from app.panes.inspector.parts_of_trace import PartChoice, empty_page, make_table
+from app.panes.inspector.parts_of_trace import PartChoice, empty_page, make_table, rows_of_part
 from app.services.latest_job import LatestJob
 from app.theme.controls import ElidedLabel
 from app.theme.metrics import GAP_M, GAP_S
@@ -17,6 +17,7 @@ from app.theme.theme import Theme
 from engine.routing_usage import Usage, usage
 from engine.trace import RoutingTrace
 
+PAUSE_MS = 250
 BY_LOAD, BY_NUMBER = "Sorted by load", "Sorted by number"
 
 
@@ -28,7 +29,7 @@ class UsagePage(TracePage):
         self._trace: RoutingTrace | None = None
         self._selection: Selection = NO_SELECTION
         self._usage: Usage | None = None
-        self._job = LatestJob(self)
+        self._job = LatestJob(self, pause_ms=PAUSE_MS)
         self._job.done.connect(self._computed)
         self._build(theme)
 
@@ -38,9 +39,8 @@ class UsagePage(TracePage):
         if trace is None or not len(trace):
             self._pages.setCurrentIndex(0)
             return
-        rows = self.part.rows(trace, selection)
-        counted = trace.take(rows)
-        self._job.start(lambda: usage(counted))
+        counted, part = trace.snapshot(), self.part.part()
+        self._job.start(lambda: usage(counted, rows_of_part(counted, part, selection)))
 
     def usage(self) -> Usage | None:
         """Return what is on show."""
@@ -145,6 +145,7 @@ class UsagePage(TracePage):
         if found is None or not 0 <= row < len(found.layers):
             return
         layer, tokens = found.layers[row], found.sample.tokens
+        self.plot.setAccessibleDescription(f"Expert {expert}: {layer.load[expert]} of {tokens} tokens")
         share, low, high = (np.array((layer.load[expert], layer.band_low, layer.band_high)) / tokens).tolist()
         self.caption.set_full_text(
             f"Layer {layer.layer}, expert {expert}: {layer.load[expert]:,} of {tokens:,} tokens ({share:.1%}) · chance "

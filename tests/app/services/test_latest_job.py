@@ -32,3 +32,14 @@ def test_a_fault_is_logged_and_the_next_request_runs(qtbot: QtBot, caplog: pytes
     with qtbot.waitSignal(job.done) as done:
         job.start(lambda: 5)
     assert done.args == [5]
+
+
+def test_with_a_pause_results_are_told_between_and_the_newest_request_ends_it(qtbot: QtBot) -> None:
+    owner = QObject()
+    job = LatestJob(owner, pause_ms=20)
+    told: list[object] = []
+    job.done.connect(told.append)
+    for number in range(5):
+        job.start(lambda number=number: number)  # type: ignore[misc]
+    qtbot.waitUntil(lambda: not job.is_busy)
+    assert told == [0, 4]
