@@ -36,8 +36,7 @@ def _selected(array: npt.NDArray[np.generic], rows: Rows) -> npt.NDArray[np.gene
 
 def expert_load(trace: RoutingTrace, rows: Rows = None) -> npt.NDArray[np.int64]:
     """Count how often each expert was chosen: [L,E]."""
-    ids = _selected(trace.ids, rows).astype(np.int64)
-    return _binned(trace, ids, None).astype(np.int64)
+    return load_and_weights(trace, rows, with_weights=False)[0]
 
 
 def weight_sum(trace: RoutingTrace, rows: Rows = None) -> F64:
@@ -48,19 +47,28 @@ def weight_sum(trace: RoutingTrace, rows: Rows = None) -> F64:
     """
     if trace.weights is None:
         raise ValueError(NO_WEIGHTS)
-    ids = _selected(trace.ids, rows).astype(np.int64)
-    return _binned(trace, ids, _selected(trace.weights, rows).astype(np.float64))
+    weights = load_and_weights(trace, rows)[1]
+    assert weights is not None
+    return weights
 
 
-def _binned(trace: RoutingTrace, ids_NLK: npt.NDArray[np.int64], values: F64 | None) -> F64:
+def load_and_weights(
+    trace: RoutingTrace, rows: Rows = None, *, with_weights: bool = True
+) -> tuple[npt.NDArray[np.int64], F64 | None]:
+    """Give expert_load and weight_sum in one go; the second is None where the trace holds no weights."""
+    ids = _selected(trace.ids, rows)
     num_layers = len(trace.layers)
-    cells = ids_NLK + (np.arange(num_layers) * trace.num_experts)[None, :, None]
-    used = ids_NLK != UNUSED_EXPERT
+    cells = ids.astype(np.int64) + (np.arange(num_layers) * trace.num_experts)[None, :, None]
+    weights = _selected(trace.weights, rows) if with_weights and trace.weights is not None else None
+    used = ids != UNUSED_EXPERT
     if not used.all():  # picking costs more than counting, and is hardly ever needed
-        cells, values = cells[used], None if values is None else values[used]
-    flat_values = None if values is None else values.ravel()
-    counted = np.bincount(cells.ravel(), flat_values, num_layers * trace.num_experts)
-    return counted.reshape(num_layers, trace.num_experts).astype(np.float64)
+        cells, weights = cells[used], None if weights is None else weights[used]
+    size, shape = num_layers * trace.num_experts, (num_layers, trace.num_experts)
+    load = np.bincount(cells.ravel(), minlength=size).astype(np.int64).reshape(shape)
+    if weights is None:
+        return load, None
+    sums = np.bincount(cells.ravel(), weights.astype(np.float64).ravel(), size)
+    return load, np.asarray(sums, np.float64).reshape(shape)  # an empty bincount counts in whole numbers
 
 
 def chance_load(num_tokens: int, num_experts: int, top_k: int) -> ChanceLoad:

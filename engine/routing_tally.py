@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.routing_stats import F64, expert_load, weight_sum
+from engine.routing_stats import F64, load_and_weights
 from engine.trace import Phase, RoutingTrace
 
 BLOCK_TOKENS = 512
@@ -53,17 +53,16 @@ class Usage:
 
 
 class _Ladder:
-    """Sums of blocks of one phase's tokens, in the trace's order, and the running total."""
+    """Sums of one phase's tokens up to every BLOCK_TOKENS-th of them, in the trace's order, and up to the last."""
 
     def __init__(self, trace: RoutingTrace) -> None:
         self._trace = trace
         shape = (len(trace.layers), trace.num_experts)
         self.rows: list[int] = []
-        self.total = np.zeros(shape, np.int64)
-        self.total_weights = np.zeros(shape, np.float64) if trace.weights is not None else None
-        self._blocks: list[npt.NDArray[np.uint16]] = []  # a block counts an expert at most BLOCK_TOKENS times
-        self._weight_blocks: list[npt.NDArray[np.float32]] = []
-        self._block_start = (self.total.copy(), None if self.total_weights is None else self.total_weights.copy())
+        self._load = np.zeros(shape, np.int64)
+        self._weights = np.zeros(shape, np.float64) if trace.weights is not None else None
+        self._load_steps = [self._load.astype(np.int32)]
+        self._weight_steps = [] if self._weights is None else [self._weights.copy()]
 
     def add(self, rows: Sequence[int]) -> None:
         """Count rows that follow those before."""
@@ -71,46 +70,40 @@ class _Ladder:
         while done < len(rows):
             room = BLOCK_TOKENS - len(self.rows) % BLOCK_TOKENS
             part = rows[done:done + room]
-            self.total += expert_load(self._trace, part)
-            if self.total_weights is not None:
-                self.total_weights += weight_sum(self._trace, part)
+            load, weights = load_and_weights(self._trace, part)
+            self._load += load
+            if self._weights is not None and weights is not None:
+                self._weights += weights
             self.rows.extend(part)
             done += len(part)
             if len(self.rows) % BLOCK_TOKENS == 0:
-                self._close_block()
-
-    def _close_block(self) -> None:
-        load, weights = self._block_start
-        self._blocks.append((self.total - load).astype(np.uint16))
-        if self.total_weights is not None and weights is not None:
-            self._weight_blocks.append((self.total_weights - weights).astype(np.float32))
-        self._block_start = (self.total.copy(), None if self.total_weights is None else self.total_weights.copy())
+                self._load_steps.append(self._load.astype(np.int32))
+                if self._weights is not None:
+                    self._weight_steps.append(self._weights.copy())
 
     def between(self, first: int, end: int) -> tuple[npt.NDArray[np.int64], F64 | None]:
-        """Sum the places first to end of `rows`: whole blocks from their sums, the rest from the trace."""
+        """Sum the places first to end of `rows`: from the nearest steps, corrected by the tokens in between."""
         if (first, end) == (0, len(self.rows)):
-            return self.total, self.total_weights
-        first_block, end_block = -(-first // BLOCK_TOKENS), end // BLOCK_TOKENS
-        if first_block >= end_block:
-            return self._sums(self.rows[first:end])
-        edges = self.rows[first:first_block * BLOCK_TOKENS] + self.rows[end_block * BLOCK_TOKENS:end]
-        load, weights = self._sums(edges)
-        for block in self._blocks[first_block:end_block]:
-            load += block
-        if weights is not None:
-            for weight_block in self._weight_blocks[first_block:end_block]:
-                weights += weight_block
-        return load, weights
+            return self._load, self._weights
+        if end - first <= BLOCK_TOKENS:
+            return load_and_weights(self._trace, self.rows[first:max(first, end)])
+        load, weights = self._up_to(end)
+        load_before, weights_before = self._up_to(first)
+        return load - load_before, None if weights is None or weights_before is None else weights - weights_before
 
-    def _sums(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], F64 | None]:
-        weights = None if self.total_weights is None else weight_sum(self._trace, rows)
-        return expert_load(self._trace, rows), weights
+    def _up_to(self, end: int) -> tuple[npt.NDArray[np.int64], F64 | None]:
+        step = min((end + BLOCK_TOKENS // 2) // BLOCK_TOKENS, len(self._load_steps) - 1)
+        at = step * BLOCK_TOKENS
+        load, weights = load_and_weights(self._trace, self.rows[min(at, end):max(at, end)])
+        sign = 1 if end >= at else -1
+        both = None if weights is None or self._weights is None else self._weight_steps[step] + sign * weights
+        return self._load_steps[step] + sign * load, both
 
 
 class RoutingTally:
     """Usage of the experts over a growing trace, prompt and answer apart, of all its tokens or of any range.
 
-    A range costs at most two blocks of tokens however long it is, so that it can be dragged over 100k tokens.
+    A range costs at most a block of tokens however long it is, so that it can be dragged over 100k tokens.
     """
 
     def __init__(self, trace: RoutingTrace) -> None:

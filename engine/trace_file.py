@@ -75,4 +75,4 @@ def _array(entry: dict[str, Any], data: bytes) -> npt.NDArray[Any]:
     start, end = entry["data_offsets"]
     if not 0 <= start <= end <= len(data):
         raise ValueError(f"bytes {start} to {end} of {len(data)}")
-    return np.frombuffer(data[start:end], dtype=_SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return np.frombuffer(memoryview(data)[start:end], dtype=_SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QGuiApplication
 
@@ -150,10 +151,14 @@ def token_rows(layers: Sequence[LayerRouting]) -> list[TreeRow]:
 def range_rows(usage: Usage, layers: Sequence[int]) -> list[TreeRow]:
     """Rows for RANGE_COLUMNS: a layer with its K most used experts, below it the 2K most used."""
     rows = []
+    rankings = most_used(usage, 2 * max(1, usage.top_k))
+    share, chance = usage.share, usage.chance_share
     for position, layer in enumerate(layers):
-        ranking = np.argsort(-usage.load[position], kind="stable")[: 2 * max(1, usage.top_k)]
-        used = [int(expert) for expert in ranking if usage.load[position, expert] > 0]
-        cells = [_range_cells(usage, position, expert) for expert in used]
+        used = [int(expert) for expert in rankings[position] if usage.load[position, expert] > 0]
+        cells = [
+            _range_cells(usage, position, expert, float(share[position, expert]), float(chance[position, 0]))
+            for expert in used
+        ]
         children = tuple(TreeRow(cells=("", str(expert), *each)) for expert, each in zip(used, cells, strict=True))
         experts = " · ".join(map(str, used[: usage.top_k])) or "none ran"
         top = cells[0] if cells else ("0", "0%", ABSENT, ABSENT)
@@ -161,8 +166,18 @@ def range_rows(usage: Usage, layers: Sequence[int]) -> list[TreeRow]:
     return rows
 
 
-def _range_cells(usage: Usage, position: int, expert: int) -> tuple[str, str, str, str]:
-    share, chance = float(usage.share[position, expert]), float(usage.chance_share[position, 0])
+def most_used(usage: Usage, count: int | None = None) -> npt.NDArray[np.intp]:
+    """Each layer's experts in order of falling load, at most `count` of them: [L,count]; of equals the lower number."""
+    num_experts = usage.load.shape[1]
+    keys = (num_experts - 1 - np.arange(num_experts)) + usage.load * num_experts
+    if count is None or count >= num_experts:
+        return np.argsort(-keys, axis=1)
+    top = np.argpartition(-keys, count, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(keys, top, axis=1), axis=1)
+    return np.take_along_axis(top, order, axis=1)
+
+
+def _range_cells(usage: Usage, position: int, expert: int, share: float, chance: float) -> tuple[str, str, str, str]:
     weight = ABSENT if usage.weights is None else f"{usage.weights[position, expert]:.1f}"
     return str(int(usage.load[position, expert])), f"{share:.0%}", f"{share / chance:.1f}", weight
 

@@ -7,11 +7,12 @@ from PySide6.QtGui import QAction, QStandardItemModel
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.table import Table
+from app.models.experts import most_used
 from app.panes.inspector.color_maps import ColorMaps, color_maps
 from app.panes.inspector.export_menu import ExportMenu
 from app.panes.inspector.heat_map import ZOOM_STEP, HeatMap
 from app.panes.inspector.heat_paint import HeatColors
-from app.panes.inspector.heat_values import HEAT_TABLE, METRICS, Metric, by_load, cell_text, heat_table, heat_values
+from app.panes.inspector.heat_values import HEAT_TABLE, METRICS, Metric, cell_text, heat_table, heat_values
 from app.panes.inspector.legend import Legend, LegendBar
 from app.theme.controls import ElidedLabel
 from app.theme.metrics import GAP_M, GAP_S, GAP_XS
@@ -73,7 +74,7 @@ class HeatColumn(QWidget):
             return
         shown = heat_values(usage, self.chosen_metric())
         lut = self._maps.diverging if self.chosen_metric() == "difference" else self._maps.sequential
-        order = by_load(usage) if self.order_box.currentIndex() == 1 else None
+        order = most_used(usage) if self.order_box.currentIndex() == 1 else None
         self.caption.set_full_text(f"{self._caption} · ranked in each layer" if order is not None else self._caption)
         self.heat_map.set_values(shown.values, self._layers, low=shown.low, high=shown.high, lut=lut, order=order)
         self.legend.set_legend(Legend(gradient=lut, low=shown.low_text, high=shown.high_text, mark=shown.mark,

@@ -80,14 +80,14 @@ class HeatPainter:
         height, width = area.height() / window.height(), area.width() / window.width()
         step = label_step(height, ROW_LABEL_PX)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        for row in range(math.floor(window.top()), math.ceil(window.bottom())):
+        for row in range(-(-math.floor(window.top()) // step) * step, math.ceil(window.bottom()), step):
             middle = area.top() + (row + 0.5 - window.top()) * height
-            if row % step == 0 and area.top() <= middle <= area.bottom():
+            if area.top() <= middle <= area.bottom():
                 painter.drawText(QRectF(0, max(middle - 8, -3.0), area.left() - 6, 16), right, str(layers[row]))
         step = label_step(width, painter.fontMetrics().horizontalAdvance("000") + 8)
-        for column in range(math.floor(window.left()), math.ceil(window.right())):
+        for column in range(-(-math.floor(window.left()) // step) * step, math.ceil(window.right()), step):
             middle = area.left() + (column + 0.5 - window.left()) * width
-            if column % step == 0 and area.left() <= middle <= area.right():
+            if area.left() <= middle <= area.right():
                 rect = QRectF(middle - 24, area.bottom() + 3, 48, LABEL_HEIGHT_PX - 3)
                 painter.drawText(rect, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, str(column))
 

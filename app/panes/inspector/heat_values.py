@@ -66,11 +66,6 @@ def _difference(usage: Usage, chance: float) -> HeatValues:
                       mark_text=f"chance {chance:.1%}")
 
 
-def by_load(usage: Usage) -> npt.NDArray[np.intp]:
-    """Give each layer's experts in order of falling load: [L,E]."""
-    return np.argsort(-usage.load, axis=1, kind="stable")
-
-
 def cell_text(usage: Usage, layer: int, row: int, expert: int) -> str:
     """Say a cell in words."""
     count, share = int(usage.load[row, expert]), float(usage.share[row, expert])

@@ -57,6 +57,7 @@ class LegendBar(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._legend = Legend()
+        self._font = theme.font(TINY_SIZE)
         self.setAccessibleName("Legend")
         self.setFixedHeight(HEIGHT_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -78,7 +79,7 @@ class LegendBar(QWidget):
     # --- painting
 
     def _metrics(self) -> QFontMetrics:
-        return QFontMetrics(self._theme.font(TINY_SIZE))
+        return QFontMetrics(self._font)
 
     def _draw_text(self, painter: QPainter, x: float, text: str, role: str = "dim") -> float:
         width = self._metrics().horizontalAdvance(text)
@@ -142,7 +143,7 @@ class LegendBar(QWidget):
         """Paint what fits."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(self._theme.font(TINY_SIZE))
+        painter.setFont(self._font)
         legend, x = self._legend, 0.0
         if legend.text:
             x = self._draw_text(painter, x, legend.text, "faint") + ITEM_GAP_PX

@@ -15,6 +15,7 @@ from app.panes.inspector.counted import PhaseChoice
 from app.panes.inspector.export_menu import ExportMenu
 from app.panes.inspector.legend import LegendBar
 from app.panes.inspector.pages import NO_SELECTION, Selection
+from app.panes.inspector.strip_paint import StripColors
 from app.panes.inspector.token_strip import TokenStrip
 from app.theme.metrics import GAP_M, GAP_S, GAP_XS, ROW_HEIGHT
 from app.theme.theme import Theme
@@ -265,9 +266,11 @@ class StripColumn(QWidget):
         theme = self._theme
         self._maps = color_maps(theme)
         self.strip.setFont(theme.mono())
-        self.strip.set_colors(text=theme.color("text"), faint=theme.color("faint"), panel=theme.color("panel"),
-                              accent=theme.color("accent"), on_accent=theme.color("on_accent"),
-                              selection=theme.color("accent_background"))
+        color = theme.color
+        self.strip.set_colors(
+            StripColors(text=color("text"), faint=color("faint"), panel=color("panel"), accent=color("accent"),
+                        on_accent=color("on_accent"), selection=color("accent_background"))
+        )  # fmt: skip
         self._start_coloring()
 
     @Slot(int, int)

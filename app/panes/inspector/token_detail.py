@@ -1,11 +1,11 @@
 """The token detail: a token's experts, scores, weights and margin in every layer; of several tokens, what they used."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable
 
-from PySide6.QtCore import QModelIndex, Qt, Signal, Slot
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt, Signal, Slot
 from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QLabel, QTreeView, QVBoxLayout, QWidget
 
-from app.core.table import Cell, Table
+from app.core.table import Table
 from app.models.experts import Column, RoutingTreeModel, TreeRow
 from app.panes.inspector.export_menu import ExportMenu
 from app.theme.controls import ElidedLabel
@@ -40,7 +40,8 @@ class TokenDetail(QWidget):
         self._note.setProperty("scale", "small")
         self._model = RoutingTreeModel(self)
         self._tree = self._build_tree()
-        self._table: tuple[Sequence[str], list[list[Cell]], Mapping[str, str]] = ((), [], {})
+        self._opened = QPersistentModelIndex()
+        self._table: Callable[[], Table] = _no_table
         self._export = ExportMenu(theme, "Token routing", self._tree, self.table)
         top = QHBoxLayout()
         top.setSpacing(GAP_S)
@@ -77,19 +78,20 @@ class TokenDetail(QWidget):
         header.resizeSection(LAYER_COLUMN, INDENT_PX + LAYER_PX)
         header.setSectionResizeMode(EXPERTS_COLUMN, QHeaderView.ResizeMode.Stretch)
 
-    def set_table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], about: Mapping[str, str]) -> None:
-        """Set the numbers that are exported."""
-        self._table = columns, [list(row) for row in rows], about
+    def set_table(self, table: Callable[[], Table]) -> None:
+        """Set what gives the numbers of what is shown, when they are wanted."""
+        self._table = table
 
     def table(self) -> Table:
         """Return the numbers of what is shown."""
-        columns, rows, about = self._table
-        return Table(columns=columns, rows=rows, about=about)
+        return self._table()
 
     def open_layer(self, row: int) -> None:
-        """Open one layer's row, close the others, and bring it into sight."""
-        self._tree.collapseAll()
+        """Open one layer's row, close the one opened before, and bring it into sight."""
+        if self._opened.isValid():
+            self._tree.collapse(QModelIndex(self._opened))  # type: ignore[call-overload]
         index = self._model.index(row, LAYER_COLUMN)
+        self._opened = QPersistentModelIndex(index)
         if index.isValid():
             self._tree.expand(index)
             self._tree.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtTop)
@@ -141,3 +143,7 @@ class TokenDetail(QWidget):
     def _row_clicked(self, index: QModelIndex) -> None:
         layer = index.parent() if index.parent().isValid() else index
         self.layer_chosen.emit(layer.row())
+
+
+def _no_table() -> Table:
+    return Table(columns=(), rows=())

@@ -10,21 +10,20 @@ from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import (
-    QColor,
     QFontMetrics,
     QHelpEvent,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPen,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QAbstractScrollArea, QToolTip, QWidget
 
-from app.panes.inspector.color_maps import U32, Inks
+from app.panes.inspector.color_maps import U32
+from app.panes.inspector.strip_paint import StripColors, TokenPictures, TokenState
 
 GAP_PX = 3
 PADDING_PX = 4
@@ -71,20 +70,15 @@ class TokenStrip(QAbstractScrollArea):
         self._marked: npt.NDArray[np.bool_] | None = None
         self._anchor = -1
         self._cursor = -1
-        self._colors: dict[str, QColor] = {}
-        self._inks: Inks | None = None
+        self._pictures: TokenPictures | None = None
         self._tooltip = ""
 
     # --- content
 
-    def set_colors(self, *, text: QColor, faint: QColor, panel: QColor, accent: QColor, on_accent: QColor,
-                   selection: QColor) -> None:
+    def set_colors(self, colors: StripColors) -> None:
         """Set the colours of everything but the fills."""
-        self._colors = {"text": text, "faint": faint, "panel": panel, "accent": accent, "on_accent": on_accent,
-                        "selection": selection}
-        light, dark = sorted((text, panel), key=QColor.lightness, reverse=True)
-        self._inks = Inks(light, dark, panel)
-        self._measure()
+        self._pictures = TokenPictures(colors)
+        self.viewport().update()
 
     def clear(self) -> None:
         """Take all tokens away, and the selection with them."""
@@ -232,31 +226,24 @@ class TokenStrip(QAbstractScrollArea):
 
     # --- painting
 
-    def _paint_token(self, painter: QPainter, index: int, rect: QRect, *, selected: bool) -> None:
-        fill = int(self._fills[index]) if index < len(self._fills) else 0
-        is_faded = self._marked is not None and not (index < len(self._marked) and self._marked[index])
-        painter.setOpacity(FADED if is_faded and not selected else 1.0)
-        if selected:  # a band, as selected text has, so that the fills keep their colours
-            painter.fillRect(rect.adjusted(-2, -2, 2, 2), self._colors["selection"])
-        box = QRectF(rect).adjusted(0.5, 0.5, -0.5, -0.5)
-        assert self._inks is not None
-        ink = self._inks.on(fill) if fill else self._colors["text"]
-        painter.setPen(Qt.PenStyle.NoPen)
-        if selected and self._anchor == self._cursor:
-            painter.setBrush(self._colors["accent"])
-            ink = self._colors["on_accent"]
-        elif fill:
-            painter.setBrush(QColor.fromRgba(fill))
-        else:
-            painter.setPen(QPen(self._colors["faint"], 1, Qt.PenStyle.DotLine))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-        if selected:
-            painter.setPen(QPen(self._colors["accent"], 1))
-        painter.drawRoundedRect(box, 3, 3)
-        if fill and fill >> 24 < 0xFF and not selected:  # a tint alone is too weak to be told from its neighbours
-            painter.fillRect(rect.left() + 3, rect.bottom() - 1, rect.width() - 6, 2, QColor.fromRgb(fill))
-        painter.setPen(ink)
-        painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, self._shown(self._texts[index])[0])
+    def _paint_row(self, painter: QPainter, row: int, pictures: TokenPictures) -> None:
+        first, end = self._row_range(row)
+        rect = self.token_rect(first)
+        origin = rect.left() - self._starts[first]
+        selection, room = self.selection(), self._room()
+        for index in range(first, end):
+            rect.moveLeft(origin + self._starts[index])
+            rect.setWidth(min(self._starts[index + 1] - self._starts[index] - GAP_PX, room))
+            selected = selection[0] <= index <= selection[1]
+            if selected:  # a band, as selected text has, so that the fills keep their colours
+                painter.fillRect(rect.adjusted(-2, -2, 2, 2), pictures.colors.selection)
+            elif self._marked is not None and not (index < len(self._marked) and self._marked[index]):
+                painter.setOpacity(FADED)
+            fill = int(self._fills[index]) if index < len(self._fills) else 0
+            state: TokenState = "plain" if not selected else "cursor" if selection[0] == selection[1] else "selected"
+            picture = pictures.picture(self._shown(self._texts[index])[0], fill, state, rect.size())
+            painter.drawPixmap(rect.topLeft(), picture)
+            painter.setOpacity(1.0)
 
     def _move_cursor(self, step: int, *, extend: bool) -> None:
         last = len(self._texts) - 1
@@ -306,20 +293,16 @@ class TokenStrip(QAbstractScrollArea):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the visible rows."""
-        if not self._texts or not self._colors:
+        pictures = self._pictures
+        if not self._texts or pictures is None:
             return
         painter = QPainter(self.viewport())
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(self.font())
+        pictures.set_up(self.font(), self.devicePixelRatioF())
         top, height = self.verticalScrollBar().value(), self._row_height()
         first_row = max(0, (top + event.rect().top() - MARGIN_PX) // height)
         last_row = min(len(self._row_starts) - 1, (top + event.rect().bottom()) // height)
-        selection = self.selection()
         for row in range(first_row, last_row + 1):
-            first, end = self._row_range(row)
-            for index in range(first, end):
-                is_selected = selection[0] <= index <= selection[1]
-                self._paint_token(painter, index, self.token_rect(index), selected=is_selected)
+            self._paint_row(painter, row, pictures)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Select the token under the mouse; with Shift, extend to it."""

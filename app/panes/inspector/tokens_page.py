@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QLabel, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.table import Cell, Table
@@ -25,14 +25,15 @@ from app.panes.inspector.token_detail import TokenDetail
 from app.panes.inspector.token_strip import visible_text
 from app.theme.metrics import GAP_M, GAP_S
 from app.theme.theme import Theme
-from engine.routing_tally import RoutingTally
+from engine.routing_tally import RoutingTally, Usage
 from engine.trace import RoutingTrace
 
 EMPTY_TEXT = (
     "Ask for something, then click a token here to see which experts wrote it.\n"
     "Routing is recorded for every token of models that run in this program's own engine."
 )
-CHUNK_TOKENS = 1024  # counted between two turns of the event loop; some 10 ms for a model of Kimi K2's shape
+CHUNK_TOKENS = 256  # some 3 ms for a model of Kimi K2's shape
+COUNT_MS = 8  # counting between two turns of the event loop takes that long and a chunk at most
 TOOLTIP_LAYERS = 6
 TOKENS_TABLE = ("token", "text", "phase", "id", "logprob", "leading_expert", "layer")
 
@@ -78,9 +79,15 @@ class TokensPage(TracePage):
         """Count and show a part of what is new; the rest follows when the event loop had its turn."""
         if self._tally is None:
             return
-        if not self._tally.update(max_tokens=CHUNK_TOKENS):
+        had = self._tally.num_counted
+        clock = QElapsedTimer()
+        clock.start()
+        while not (is_all := self._tally.update(max_tokens=CHUNK_TOKENS)) and clock.elapsed() < COUNT_MS:
+            pass
+        if not is_all:
             self._more.start()
-        self.column.show_counted()
+        if self._tally.num_counted != had:
+            self.column.show_counted()
         if self._selection[1] < self._tally.num_counted:
             self.column.select(*self._selection)
         self._show_selection()
@@ -142,9 +149,9 @@ class TokensPage(TracePage):
         layers = list(trace.layers)
         self._refresh_marks()
         self.heat.show_usage(usage, layers, caption, about(trace, tokens))
-        self._show_detail(trace)
+        self._show_detail(trace, usage)
 
-    def _show_detail(self, trace: RoutingTrace) -> None:
+    def _show_detail(self, trace: RoutingTrace, usage: Usage) -> None:
         """Show what is selected, once: it doesn't change while the trace grows."""
         first, last = self._selection
         wanted = (self._selection, self.column.phase() if last > first else None)
@@ -159,7 +166,7 @@ class TokensPage(TracePage):
         elif first == last:
             self._show_token(trace, first)
         else:
-            self._show_range(trace, first, last)
+            self._show_range(trace, usage)
         self._open_layer()
 
     def _show_token(self, trace: RoutingTrace, row: int) -> None:
@@ -172,18 +179,21 @@ class TokensPage(TracePage):
         if trace.candidates is None:
             notes.append("scores and runners-up not given by this source")
         self.detail.show_rows(heading, " · ".join(notes), TOKEN_COLUMNS, token_rows(layers))
-        self.detail.set_table(TOKEN_TABLE, token_table(trace, row), about(trace, heading))
+        self.detail.set_table(
+            lambda: Table(columns=TOKEN_TABLE, rows=token_table(trace, row), about=about(trace, heading))
+        )
         self.heat_map.set_marked([(place, expert) for place, layer in enumerate(layers) for expert in layer.experts])
         self.strip.setAccessibleDescription(f"{heading}. {' · '.join(notes)}. {self._token_text(row)}")
 
-    def _show_range(self, trace: RoutingTrace, first: int, last: int) -> None:
-        assert self._tally is not None
-        usage = self._tally.usage(self.column.phase(), first, last)
+    def _show_range(self, trace: RoutingTrace, usage: Usage) -> None:
+        first, last = self._selection
         tokens = tokens_text(usage.num_tokens, self.column.phase(), is_selected=True)
         chance = float(usage.chance_share.mean())
         note = f"tokens {first} to {last} · chance {chance:.1%}"
         self.detail.show_rows(tokens, note, RANGE_COLUMNS, range_rows(usage, trace.layers))
-        self.detail.set_table(HEAT_TABLE, heat_table(usage, trace.layers), about(trace, tokens))
+        self.detail.set_table(
+            lambda: Table(columns=HEAT_TABLE, rows=heat_table(usage, trace.layers), about=about(trace, tokens))
+        )
         self.strip.setAccessibleDescription(f"{tokens} selected, {first} to {last}")
 
     def _open_layer(self) -> None:

@@ -6,6 +6,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
+from app.panes.inspector.strip_paint import StripColors
 from app.panes.inspector.token_strip import TokenStrip, visible_text
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -15,8 +16,8 @@ RED, BLUE = QColor("red").rgb(), QColor("blue").rgb()
 @pytest.fixture
 def strip(qtbot: QtBot) -> TokenStrip:
     strip = TokenStrip()
-    strip.set_colors(text=QColor("black"), faint=QColor("gray"), panel=QColor("white"), accent=QColor("lime"),
-                     on_accent=QColor("black"), selection=QColor("yellow"))
+    strip.set_colors(StripColors(text=QColor("black"), faint=QColor("gray"), panel=QColor("white"),
+                                 accent=QColor("lime"), on_accent=QColor("black"), selection=QColor("yellow")))
     strip.resize(200, 120)
     qtbot.addWidget(strip)
     strip.show()

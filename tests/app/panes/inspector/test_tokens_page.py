@@ -273,6 +273,7 @@ def test_a_long_trace_is_counted_in_parts_and_ends_as_the_statistics_say(
     qtbot: QtBot, page: TokensPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens_page, "CHUNK_TOKENS", 50)
+    monkeypatch.setattr(tokens_page, "COUNT_MS", 0)
     long = RoutingTrace(num_experts=EXPERTS)
     grow(long, [row % 7 for row in range(420)], "decode")
     page.show_trace(long, (300, 301))
