@@ -1,14 +1,12 @@
 """The console: a Jupyter console on a kernel of its own, for Python files and data analysis."""
 
-import sys
-import tempfile
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMessageBox, QPushButton, QStackedWidget, QVBoxLayout, QWidget
-from qtconsole.manager import QtKernelManager
 from qtconsole.rich_jupyter_widget import RichJupyterWidget
 
+from app.services.kernel import PATIENCE_MS, Kernel
 from app.theme.theme import Theme
 
 PRELUDE = (
@@ -17,19 +15,18 @@ PRELUDE = (
     "import pandas as pd\n"
     "import matplotlib.pyplot as plt\n"
 )
-HEARTBEAT_S = 30.0  # a kernel that starts on a busy machine is slow, not dead
-ASK_AGAIN_MS = 500
 START_TEXT = "A Python console with NumPy, pandas and matplotlib; figures show inline."
+SLOW_TEXT = (
+    f"Python has not answered for {PATIENCE_MS // 1000} seconds; the computer may be busy.\n"
+    "It is still being waited for. You can also start it afresh."
+)
 
 
 class ConsolePane(QWidget):
     """Starts its kernel when first needed, in the project's folder.
 
-    A kernel is ready when it has answered on both channels: the one for requests, and the one it publishes output on,
-    which connects in its own time and loses what is sent before. So it is asked again until both have spoken.
-
     Signals:
-        kernel_started: the kernel answers.
+        kernel_started: the kernel answers; after each start.
     """
 
     kernel_started = Signal()
@@ -38,30 +35,31 @@ class ConsolePane(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._folder: Path | None = None
-        self._manager: QtKernelManager | None = None
         self._waiting: list[str] = []
-        self._ready = False
-        self._heard: set[str] = set()
-        self._asking = QTimer(self, interval=ASK_AGAIN_MS)
-        self._asking.timeout.connect(self._ask)
         self._console: RichJupyterWidget | None = None
-        self._sockets: tempfile.TemporaryDirectory[str] | None = None
-        self._state = QLabel(START_TEXT, self)
+        self.kernel = Kernel(self)
+        self.kernel.answered.connect(self._prepare)
+        self.kernel.kept_waiting.connect(self._show_slow)
+        self.kernel.failed.connect(self._show_failure)
+        self.state = QLabel(START_TEXT, self)
+        self.start_button = QPushButton("Start console", self)
         self._pages = QStackedWidget(self)
         self._build()
         theme.theme_changed.connect(self._apply_theme)
 
     def set_folder(self, folder: Path | None) -> None:
-        """Run in this folder from the next file or restart on."""
+        """Run in this folder from now on."""
         self._folder = folder
-        if self._ready and folder is not None:
-            self._execute(f"%cd -q {folder}", hidden=True)
+        if self.kernel.is_ready:
+            self._enter_folder()
 
     def run_file(self, path: Path, *, written_by_model: bool) -> bool:
         """Run a Python file; one that a model wrote only after the person says so. Say whether it was sent."""
         if written_by_model and not self._confirmed(path):
             return False
-        self._execute(f"%run {str(path)!r}")
+        self._waiting.append(f"%run {str(path)!r}")
+        self.start()
+        self._run_waiting()
         return True
 
     def widget(self) -> RichJupyterWidget | None:
@@ -70,85 +68,60 @@ class ConsolePane(QWidget):
 
     @Slot()
     def start(self) -> None:
-        """Start the kernel."""
-        if self._manager is not None:
+        """Start the kernel unless it runs."""
+        if self.kernel.manager is not None:
             return
-        self._state.setText("Starting Python…")
-        self._manager = QtKernelManager(kernel_name="python3", **self._transport())
-        self._manager.start_kernel(cwd=str(self._folder) if self._folder else None)
-        client = self._manager.client()
-        client.hb_channel.time_to_dead = HEARTBEAT_S  # type: ignore[assignment, unused-ignore]
-        client.start_channels()
+        self._show_state("Starting Python…", button="")
+        if not self.kernel.start(self._folder):
+            return
         # A size in points: left out, the console would take the window font's, which is in pixels.
         self._console = RichJupyterWidget(self, font_size=max(1, round(self._code_points())))
         self._console.banner = ""
-        self._console.kernel_manager = self._manager
-        self._console.kernel_client = client
+        self._console.kernel_manager = self.kernel.manager
+        self._console.kernel_client = self.kernel.client
+        self._console.custom_restart = True
+        self._console.custom_restart_requested.connect(self._ask_restart)
         self._pages.addWidget(self._console)
         self._apply_theme()
-        client.shell_channel.message_received.connect(self._replied)
-        client.iopub_channel.message_received.connect(self._published)
-        self._asking.start()
 
     def stop(self) -> None:
         """End the kernel; its process goes with it."""
-        if self._manager is None or self._console is None:
-            return
-        self._forget_answers()
-        self._asking.stop()
-        self._console.kernel_client.stop_channels()
-        self._manager.shutdown_kernel(now=True)
-        self._manager = None
-        self._pages.removeWidget(self._console)
-        self._console.deleteLater()
-        self._console = None
-        if self._sockets is not None:
-            self._sockets.cleanup()
+        self.kernel.stop()
+        self._drop_console()
 
     @Slot()
     def interrupt(self) -> None:
         """Interrupt what runs."""
-        if self._manager is not None:
-            self._manager.interrupt_kernel()
+        self.kernel.interrupt()
 
     @Slot()
     def restart(self) -> None:
         """Start the kernel afresh: every name is forgotten."""
-        if self._manager is not None and self._console is not None:
-            self._forget_answers()
-            self._manager.restart_kernel(now=True)
+        if self._console is None:
+            self.start()
+            return
+        if not self.kernel.is_ready:
+            self._show_state("Starting Python…", button="")
+        self.kernel.restart()
+        if self._console is not None:
             self._console.reset(clear=True)
-            self._asking.start()
-
-    def _transport(self) -> dict[str, str]:
-        """Sockets in a folder only we can read, where the system has them: nobody else can listen in."""
-        if sys.platform == "win32":
-            return {}
-        self._sockets = tempfile.TemporaryDirectory(prefix="expertarium-kernel-")
-        return {"transport": "ipc", "ip": f"{self._sockets.name}/s"}
 
     def _build(self) -> None:
-        self._state.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._state.setProperty("tone", "dim")
-        begin = QPushButton("Start console", self)
-        begin.clicked.connect(self.start)
+        self.state.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.state.setProperty("tone", "dim")
+        self.state.setWordWrap(True)
+        self.state.setTextFormat(Qt.TextFormat.PlainText)
+        self.start_button.clicked.connect(self.restart)
         start_page = QWidget(self)
         column = QVBoxLayout(start_page)
         column.addStretch(1)
-        column.addWidget(self._state)
-        column.addWidget(begin, 0, Qt.AlignmentFlag.AlignCenter)
+        column.addWidget(self.state)
+        column.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignCenter)
         column.addStretch(1)
         self._pages.addWidget(start_page)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._pages)
-
-    def _execute(self, code: str, *, hidden: bool = False) -> None:
-        self.start()
-        if self._ready and self._console is not None:
-            self._console.execute(code, hidden=hidden)
-        else:
-            self._waiting.append(code)
 
     def _confirmed(self, path: Path) -> bool:
         buttons = QMessageBox.StandardButton
@@ -159,57 +132,62 @@ class ConsolePane(QWidget):
         )
         return bool(answer == buttons.Yes)
 
+    # --- what the kernel says
+
     @Slot()
     def _prepare(self) -> None:
         if self._console is None:
             return
+        self._pages.setCurrentWidget(self._console)
         self._console.execute(PRELUDE, hidden=True)
-        if self._folder is not None:
-            self._console.execute(f"%cd -q {self._folder}", hidden=True)
+        self._enter_folder()
+        self._run_waiting()
+        self.kernel_started.emit()
+
+    def _enter_folder(self) -> None:
+        if self._console is not None and self._folder is not None:
+            # not %cd, which would read $ and {} in the path as names of the person
+            self._console.execute(f"__import__('os').chdir({str(self._folder)!r})", hidden=True)
+
+    def _run_waiting(self) -> None:
+        if self._console is None or not self.kernel.is_ready:
+            return
         waiting, self._waiting = self._waiting, []
         for code in waiting:
             self._console.execute(code)
 
     @Slot()
-    def _ask(self) -> None:
-        """Ask the kernel for a sign of life, or say that it has none to give."""
-        if self._manager is None or self._console is None:
-            return
-        if self._manager.is_alive():
-            self._console.kernel_client.kernel_info()
-            return
-        self.stop()
+    def _show_slow(self) -> None:
+        self._show_state(SLOW_TEXT, button="Restart")
+
+    @Slot(str)
+    def _show_failure(self, reason: str) -> None:
+        self._drop_console()
         self._waiting.clear()
-        self._state.setText(
-            "Python ended before it answered: most likely a package of the console is missing.\n"
-            "Install the program's requirements again (make setup), then start the console."
+        self._show_state(
+            f"Python did not start: {reason}\n"
+            "If a package is missing, install the program's requirements again (make setup).",
+            button="Start again",
         )
+
+    @Slot()
+    def _ask_restart(self) -> None:
+        buttons = QMessageBox.StandardButton
+        text = "Restart Python? What runs is ended, and every name is forgotten."
+        if QMessageBox.question(self, "Restart Python", text, buttons.Yes | buttons.Cancel) == buttons.Yes:
+            self.restart()
+
+    def _show_state(self, text: str, *, button: str) -> None:
+        self.state.setText(text)
+        self.start_button.setText(button)
+        self.start_button.setVisible(bool(button))
         self._pages.setCurrentIndex(0)
 
-    @Slot(dict)
-    def _replied(self, message: dict[str, object]) -> None:
-        if message.get("msg_type") == "kernel_info_reply":
-            self._answered_on("shell")
-
-    @Slot(dict)
-    def _published(self, _message: dict[str, object]) -> None:
-        self._answered_on("iopub")
-
-    def _answered_on(self, channel: str) -> None:
-        """Note that a channel works; when both do, do what waits."""
-        if self._ready or self._console is None:
-            return
-        self._heard.add(channel)
-        if self._heard == {"shell", "iopub"}:
-            self._ready = True
-            self._asking.stop()
-            self._pages.setCurrentWidget(self._console)
-            self._prepare()
-            self.kernel_started.emit()
-
-    def _forget_answers(self) -> None:
-        self._ready = False
-        self._heard.clear()
+    def _drop_console(self) -> None:
+        if self._console is not None:
+            self._pages.removeWidget(self._console)
+            self._console.deleteLater()
+            self._console = None
 
     def _code_points(self) -> float:
         return self._theme.mono().pixelSize() * 72 / self.logicalDpiY()
