@@ -62,7 +62,7 @@ class CodeTint(QObject):
 
     @Slot(str)
     def _place(self, path: str) -> None:
-        if path != self._editor.current_path():
+        if path != self._editor.current_path() or not self._editor.marks.is_ready:
             return
         if self._is_stale:
             self._now, self._is_stale, self._colors = self._traced(), False, None

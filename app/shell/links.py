@@ -54,6 +54,7 @@ class PaneLinks(QObject):
         self._root: str | None = None
         self._traced_id: int | None = None
         self._is_from_code = False
+        self._loaded: tuple[int, RoutingTrace] | None = None
         self._judged_id: int | None = None
         self._connect_panes()
 
@@ -265,6 +266,7 @@ class PaneLinks(QObject):
     def _answer_finished(self, message: Message) -> None:
         if self._is_active():
             self._traced_id = message.id
+            self._loaded = None
             self._show_trace()
             self.traced_changed.emit()
             if message.applied.get("changes"):
@@ -330,7 +332,10 @@ class PaneLinks(QObject):
         leaf = session.tree.leaf
         if is_last and leaf is not None and leaf.id == message_id:
             return session.trace
-        return session.load_trace(message_id)
+        if self._loaded is None or self._loaded[0] != message_id:
+            trace = session.load_trace(message_id)
+            self._loaded = (message_id, trace) if trace is not None else None
+        return self._loaded[1] if self._loaded is not None else None
 
     @Slot(int, int, int)
     def _range_picked(self, message_id: int, start: int, end: int) -> None:

@@ -1,26 +1,11 @@
 """Between the text of an answer and the tokens of its trace: which tokens wrote these code points, and back."""
 
 from collections.abc import Sequence
-from typing import Protocol
+
+from app.core.token_places import AnswerToken
 
 
-class PlacedToken(Protocol):
-    """What is needed of a trace's token: its phase and its code points in the answer (None for template tokens)."""
-
-    @property
-    def phase(self) -> str:
-        """ "prefill" or "decode"."""
-
-    @property
-    def start(self) -> int | None:
-        """First code point."""
-
-    @property
-    def end(self) -> int | None:
-        """One past the last code point."""
-
-
-def tokens_of_range(tokens: Sequence[PlacedToken], start: int, end: int) -> tuple[int, int] | None:
+def tokens_of_range(tokens: Sequence[AnswerToken], start: int, end: int) -> tuple[int, int] | None:
     """First and last index of the answer's tokens that overlap start..end; a bare place (start == end) counts."""
     first = last = -1
     for index, token in enumerate(tokens):
@@ -34,7 +19,7 @@ def tokens_of_range(tokens: Sequence[PlacedToken], start: int, end: int) -> tupl
     return (first, last) if first >= 0 else None
 
 
-def range_of_tokens(tokens: Sequence[PlacedToken], first: int, last: int) -> tuple[int, int] | None:
+def range_of_tokens(tokens: Sequence[AnswerToken], first: int, last: int) -> tuple[int, int] | None:
     """The code points that the answer's tokens first..last wrote; None for tokens of the prompt."""
     placed = [
         (token.start, token.end)

@@ -32,6 +32,11 @@ class TokenMarks(QObject):
         view.bridge.tokens_picked.connect(self.tokens_picked)
         view.bridge.experts_asked.connect(self.experts_asked)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a page to mark tokens in; it asks for them when it is."""
+        return self._view is not None and self._view.is_ready
+
     def set_places(self, path: str, text: str, places: Sequence[TokenPlace]) -> None:
         """Mark a file's tokens, in place of those marked before; `text` is what the places count in."""
         self._tokens[path] = frozenset(place.token for place in places)

@@ -63,6 +63,7 @@ def test_without_a_selection_the_block_around_the_cursor_is_meant(qtbot: QtBot, 
     window = program.open(text=page)
     ask(qtbot, window, "code")
     editor = window.editor
+    qtbot.waitUntil(lambda: editor.tint_bar.isVisible(), timeout=WAIT_MS)
     text = editor.text("a.js")
     at = text.index("go")
     assert codepoint_offset(text, at) == at
