@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QFocusEvent, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.panes.inspector.color_maps import LUT_SIZE, U32, lut_steps
@@ -46,6 +46,7 @@ class HeatMap(QWidget):
         self._pressed: QPointF | None = None
         self._is_panning = False
         self._painter: HeatPainter | None = None
+        self._is_framed = False  # reached with the keyboard: where the arrow keys go is to be seen
 
     # --- content
 
@@ -220,10 +221,22 @@ class HeatMap(QWidget):
         heat.paint_numbers(painter, self, self._window, self._steps, self._lut)
         painter.setClipRect(area.adjusted(-3, -3, 3, 3))
         heat.paint_outlines(painter, [self.cell_rect(*cell) for cell in self._marked], is_strong=False)
+        if self._is_framed and self._chosen[0] < 0:
+            heat.paint_outlines(painter, [area], is_strong=False)
         if self._chosen[0] >= 0:
             heat.paint_outlines(painter, [self.cell_rect(*self._chosen)], is_strong=True)
         if self.is_zoomed():
             heat.paint_position(painter, area, self._window, self._steps.shape)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Draw a frame for who came with the keyboard."""
+        super().focusInEvent(event)
+        self._is_framed = event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Take the frame away."""
+        super().focusOutEvent(event)
+        self._is_framed = False
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin a click or, on a part of the map, a drag."""

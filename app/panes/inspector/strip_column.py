@@ -27,6 +27,9 @@ PHASES: tuple[tuple[PhaseChoice, str, str], ...] = (
     ("prefill", "Prompt", "Show and count the tokens of the prompt (prefill)"),
     (None, "All", "Show and count prompt and answer"),
 )
+NO_TOKENS: dict[PhaseChoice, str] = {
+    "decode": "No answer yet", "prefill": "No prompt in this trace", None: "No tokens yet"
+}  # fmt: skip
 ACCESSIBLE = Qt.ItemDataRole.AccessibleTextRole
 Rows = npt.NDArray[np.intp]
 
@@ -80,6 +83,7 @@ class StripColumn(QWidget):
         tokens = self._trace.tokens
         if len(self._shown) > had:
             self.strip.append(tokens[row].text for row in self._shown[had:])
+        self.strip.set_placeholder(NO_TOKENS[self.phase()])
         self._colors.update(self._tally.num_counted, self._shown)
         self._color()
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import (
+    QFocusEvent,
     QFontMetrics,
     QHelpEvent,
     QKeyEvent,
@@ -29,6 +30,7 @@ GAP_PX = 3
 PADDING_PX = 4
 MARGIN_PX = 2
 FADED = 0.28
+KEYBOARD_REASONS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 
 
 def visible_text(text: str) -> str:
@@ -72,6 +74,8 @@ class TokenStrip(QAbstractScrollArea):
         self._cursor = -1
         self._pictures: TokenPictures | None = None
         self._tooltip = ""
+        self._placeholder = ""
+        self._is_framed = False  # reached with the keyboard: where the arrow keys go is to be seen
 
     # --- content
 
@@ -106,6 +110,11 @@ class TokenStrip(QAbstractScrollArea):
     def set_marked(self, marked: npt.NDArray[np.bool_] | None) -> None:
         """Let these tokens stand out and the others fade, or none with None."""
         self._marked = marked
+        self.viewport().update()
+
+    def set_placeholder(self, text: str) -> None:
+        """Set what is said where there are no tokens."""
+        self._placeholder = text
         self.viewport().update()
 
     def set_tooltip(self, text: str) -> None:
@@ -294,15 +303,34 @@ class TokenStrip(QAbstractScrollArea):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the visible rows."""
         pictures = self._pictures
-        if not self._texts or pictures is None:
+        if pictures is None:
             return
         painter = QPainter(self.viewport())
+        if self._is_framed:
+            painter.setPen(pictures.colors.accent)
+            painter.drawRect(self.viewport().rect().adjusted(0, 0, -1, -1))
+        if not self._texts:
+            painter.setPen(pictures.colors.faint)
+            painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, self._placeholder)
+            return
         pictures.set_up(self.font(), self.devicePixelRatioF())
         top, height = self.verticalScrollBar().value(), self._row_height()
         first_row = max(0, (top + event.rect().top() - MARGIN_PX) // height)
         last_row = min(len(self._row_starts) - 1, (top + event.rect().bottom()) // height)
         for row in range(first_row, last_row + 1):
             self._paint_row(painter, row, pictures)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Draw a frame for who came with the keyboard."""
+        super().focusInEvent(event)
+        self._is_framed = event.reason() in KEYBOARD_REASONS
+        self.viewport().update()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Take the frame away."""
+        super().focusOutEvent(event)
+        self._is_framed = False
+        self.viewport().update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Select the token under the mouse; with Shift, extend to it."""

@@ -346,3 +346,19 @@ def test_a_file_that_can_t_be_written_is_said(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "file" / "out.csv"), ""))
     run(page.heat.export, "Save numbers as CSV…")
     assert "Choose another folder" in said[0]
+
+
+def test_a_trace_without_an_answer_says_so_and_what_the_tab_key_reaches_is_framed(
+    qtbot: QtBot, page: TokensPage
+) -> None:
+    trace = RoutingTrace(num_experts=EXPERTS)
+    grow(trace, [1, 2], "prefill")
+    page.show_trace(trace, (-1, -1))
+    empty = page.strip.viewport().grab().toImage()
+    qtbot.mouseClick(page.column.phase_button("prefill"), Qt.MouseButton.LeftButton)
+    assert page.strip.token_count() == 2
+    assert page.strip.viewport().grab().toImage() != empty
+    for widget in (page.strip, page.heat_map):
+        before = widget.grab().toImage()
+        widget.setFocus(Qt.FocusReason.TabFocusReason)
+        assert widget.grab().toImage() != before
