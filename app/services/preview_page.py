@@ -92,7 +92,8 @@ class PreviewPage(QWebEnginePage):
     def open_frame(self, address: QUrl) -> None:
         """Load a project page into the frame; the shell must have been loaded."""
         encoded = address.toString(QUrl.ComponentFormattingOption.FullyEncoded)
-        self.runJavaScript(f"shell.open({json.dumps(encoded)}, {json.dumps(PROBE_ADDRESS)})")
+        arguments = ", ".join(map(json.dumps, (encoded, PROBE_ADDRESS, self._token)))
+        self.runJavaScript(f"shell.open({arguments})")
 
     def order(self, name: str, **fields: Any) -> None:
         """Tell the page script to do something; while the shell still loads nobody hears it."""

@@ -16,6 +16,7 @@ from app.services.preview_page import PreviewPage
 from app.services.preview_scheme import SCHEME, SHELL_ADDRESS, PreviewSchemeHandler, project_address
 from app.services.watchdog import Watchdog, WatchdogLimits
 
+MAX_LOADS = 3  # of one run, see `_take_report`
 MAX_LISTED = 200  # errors and refused requests kept per run
 
 
@@ -69,6 +70,8 @@ class PageRunner(QObject):
         self._entry: str | None = None
         self._shell_loading = False
         self._frame_wanted = False
+        self._has_script = False
+        self._loads_left = 0
         self._kill_reason = ""
         self._seen: set[BlockedRequest | PageError] = set()
         self._next_description = 0
@@ -139,10 +142,10 @@ class PageRunner(QObject):
     def run(self) -> None:
         """Load the page from its files as they are now, and forget what the last run showed."""
         self.clear()
-        self._page.set_up_script(stepped=self._stepped)
         self._frame_wanted = True
+        self._loads_left = MAX_LOADS
         self.run_started.emit()
-        self._load_shell()
+        self._load_frame()
 
     def clear(self) -> None:
         """Forget errors and refused requests."""
@@ -185,6 +188,11 @@ class PageRunner(QObject):
         self._page.deleteLater()
         self._profile.deleteLater()
 
+    def _load_frame(self) -> None:
+        self._loads_left -= 1
+        self._page.set_up_script(stepped=self._stepped)
+        self._load_shell()
+
     def _load_shell(self) -> None:
         if not self._shell_loading:  # a second load while one is under way would cancel both
             self._shell_loading = True
@@ -204,6 +212,7 @@ class PageRunner(QObject):
             return
         folder = self._handler.folder
         if self._frame_wanted and self._entry is not None and folder is not None:
+            self._has_script = False
             self._page.open_frame(project_address(folder, self._entry))
             self._watchdog.start()
 
@@ -244,6 +253,12 @@ class PageRunner(QObject):
     @Slot(str, object)
     def _take_report(self, kind: str, fields: dict[str, Any]) -> None:
         match kind:
+            case "created":
+                self._has_script = True
+            case "framed" if not self._has_script and self._loads_left > 0:
+                # Right after a process was ended, Chromium sometimes starts the next one without our script (seen once
+                # in ten on a busy machine): nobody would hear of this page's errors. So it is loaded again.
+                self._load_frame()
             case "loaded":
                 self.page_loaded.emit()
             case "fps":
