@@ -1,5 +1,5 @@
 # `make run` and `make test` do all their own set-up; a second run is fast.
-.PHONY: help run test lint bench eval train bundle docs setup setup-dev
+.PHONY: help run test lint bench eval experiment train bundle docs setup setup-dev
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
@@ -22,6 +22,12 @@ bench: setup-dev  ## measure start-up, speed and stalls beside peers
 
 train: setup-dev  ## train Nano: tokenizer, data, training, evaluation, export (resumable)
 	@$(PY) -m engine.train $(ARGS)
+
+eval: setup-dev  ## measure Nano on held-out requests, into its card (resumable)
+	@$(PY) -m engine.train.evaluate $(ARGS)
+
+experiment: setup-dev  ## AdamW, Muon and MuonClip side by side, into resources/docs
+	@$(PY) -m engine.train.experiment $(ARGS)
 
 docs: setup-dev  ## make the screenshots of the README again
 	@$(PY) packaging/screenshots.py

@@ -288,7 +288,7 @@ def page_of(path: Path) -> tuple[Path, str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `check`."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="an HTML file or a project folder")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="an HTML file or a project folder")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="N", help="how long a page runs (default 2)")
     parser.add_argument(
         "--keys", nargs="+", default=list(DEFAULT_KEYS), metavar="KEY",
@@ -300,6 +300,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--screenshot", type=Path, metavar="OUT.png", help="save a picture; several pages get -1, -2, ... in the name"
     )
     parser.add_argument("--json", action="store_true", help="print JSON: one object, or a list for several paths")
+    parser.add_argument(
+        "--serve", action="store_true",
+        help='read pages from standard input, one JSON object a line such as {"path": "a.html", "screenshot": '
+        '"a.png"}, and print one report a line',
+    )  # fmt: skip
 
 
 def options_of(arguments: argparse.Namespace) -> CheckOptions:
@@ -326,6 +331,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Check every path and print the reports; return 0 only when all ran clean, 2 for a wrong argument."""
     try:
         options = options_of(arguments)
+        if arguments.serve == bool(arguments.paths):
+            raise ValueError("Give the pages to check, or --serve to read them from standard input.")
         for path in arguments.paths:
             page_of(path)
     except ValueError as error:
@@ -340,6 +347,9 @@ def run(arguments: argparse.Namespace) -> int:
     application = QApplication(sys.argv[:1])
     application.setQuitOnLastWindowClosed(False)
     checker = Checker(options)
+    if arguments.serve:
+        _serve(checker)
+        return 0
     reports = [checker.check(path, _numbered(options.screenshot, arguments.paths, path)) for path in arguments.paths]
     checker.close()
     if arguments.json:
@@ -348,6 +358,19 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(report.to_text() for report in reports))  # noqa: T201
     return 0 if all(report.ok for report in reports) else 1
+
+
+def _serve(checker: Checker) -> None:
+    """Check pages as they are asked for, until standard input closes. A page that isn't there gets {"problem": ...}."""
+    for line in sys.stdin:
+        try:
+            order = json.loads(line)
+            picture = order.get("screenshot")
+            answer = checker.check(Path(order["path"]), Path(picture) if picture else None).to_json()
+        except (ValueError, KeyError, AttributeError) as error:
+            answer = {"problem": str(error)}
+        print(json.dumps(answer, ensure_ascii=False), flush=True)  # noqa: T201
+    checker.close()
 
 
 def _numbered(screenshot: Path | None, paths: list[Path], path: Path) -> Path | None:

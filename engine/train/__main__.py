@@ -16,7 +16,7 @@ import torch
 from engine.train.card import card
 from engine.train.corpus import Corpus, Sample
 from engine.train.data import Document, encode_sample
-from engine.train.evaluate import evaluate
+from engine.train.evaluate import __main__ as evaluate
 from engine.train.export import export_model
 from engine.train.loop import Draw, Position, Trainer, read_position, run
 from engine.train.phrases import code_pieces
@@ -87,16 +87,6 @@ def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
     (folder / "README.md").write_text(card(facts, None), "utf-8")
 
 
-def measure(plan: Plan, folder: Path, count: int) -> None:
-    """Evaluate a model folder, print the report, keep it beside the weights and put its figures into the card."""
-    facts = json.loads((folder / "training.json").read_text("utf-8"))
-    report = evaluate(folder, facts["kinds"], count, plan.seed)
-    sys.stdout.write(json.dumps(report, indent=1) + "\n")
-    shown = {name: part for name, part in report.items() if name != "wrong"}
-    (folder / "evaluation.json").write_text(json.dumps(shown, indent=2) + "\n", "utf-8")
-    (folder / "README.md").write_text(card(facts, report), "utf-8")
-
-
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
@@ -109,7 +99,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--edits-from", type=float, default=0.45, help="share of the time before edits are trained")
     parser.add_argument("--kinds", nargs="*", default=(), help="kinds to train on (all)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=200, help="samples to look at (data, evaluate)")
+    parser.add_argument("--count", type=int, default=200, help="samples to look at (data)")
     parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export, evaluate)")
     parser.add_argument("--random", action="store_true", help="export fresh weights")
     return parser.parse_args(arguments)
@@ -127,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         "data": lambda: describe_data(plan, args.count),
         "train": lambda: train(plan),
         "export": lambda: export(plan, args.out, fresh=args.random),
-        "evaluate": lambda: measure(plan, args.out, args.count),
+        "evaluate": lambda: evaluate.main(["--model", str(args.out)]),
     }
     for name in stages if args.stage == "all" else (args.stage,):
         stages[name]()

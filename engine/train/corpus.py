@@ -123,6 +123,10 @@ class Corpus:
         assert sample_type == "switch", sample_type
         return self._switch(chosen, rng)
 
+    def answers(self, sample_type: str) -> list[str]:
+        """Everything that is said in answers of a type without programs, chat or decline."""
+        return [answer for talk in self._talks[sample_type] for answer in talk.answers]
+
     def _any_kind(self, rng: random.Random) -> Kind:
         names = list(self.kinds)
         return self.kinds[rng.choices(names, [self._kind_weights[name] for name in names])[0]]

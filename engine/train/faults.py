@@ -2,7 +2,9 @@
 
 import random
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 # Statements that run as soon as the page loads: those that begin in the first column.
 _STATEMENTS = (
@@ -25,8 +27,22 @@ class Fault:
 
     def report(self) -> str:
         """The message of "Fix it" in the preview (app.core.run_report.fix_request)."""
-        source = self.program.split("\n")[self.line - 1].strip()[:160]
-        return f"The page has an error. Please fix it.\n- index.html:{self.line}: {self.message}\n  `{source}`"
+        return report_errors([{"message": self.message, "line": self.line}], self.program)
+
+
+def report_errors(errors: Sequence[Mapping[str, Any]], program: str) -> str:
+    """The message of "Fix it" for errors of index.html as `expertarium check` lists them; five are told at most."""
+    one = len(errors) == 1
+    parts = ["The page has an error. Please fix it." if one else "The page has errors. Please fix them."]
+    lines = program.split("\n")
+    for error in errors[:5]:
+        line = error["line"] or 0
+        parts.append(f"- index.html:{line}: {error['message']}" if line else f"- {error['message']}")
+        if 0 < line <= len(lines) and lines[line - 1].strip():
+            parts.append(f"  `{lines[line - 1].strip()[:160]}`")
+    if len(errors) > 5:
+        parts.append(f"- and {len(errors) - 5} more")
+    return "\n".join(parts)
 
 
 def misspell(program: str, rng: random.Random) -> Fault:

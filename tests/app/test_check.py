@@ -135,3 +135,16 @@ def test_wrong_arguments_are_told(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["check", *arguments]) == 2
     assert word in capsys.readouterr().err
+
+
+def test_a_served_checker_answers_line_by_line(tmp_path: Path) -> None:
+    good, picture = page(tmp_path, "good", STILL), tmp_path / "good.png"
+    orders = [json.dumps({"path": str(good), "screenshot": str(picture)}), json.dumps({"path": "nowhere.html"}), "no"]
+    command = [sys.executable, "-m", "app", "check", "--serve", "--no-input", "--seconds", "0.3"]
+    done = subprocess.run(command, input="\n".join(orders), capture_output=True, text=True, timeout=150, check=False)
+    first, second, third = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, first["ok"], first["screenshot"]) == (0, True, str(picture))
+    assert picture.exists()
+    assert "does not exist" in second["problem"]
+    assert third["problem"]
+    assert check("--json")[0] == 2

@@ -116,3 +116,30 @@ def test_norms_are_not_decayed_and_embeddings_are() -> None:
     MuonClip(table, masters, Rates(decay=0.5)).step({"norm": torch.zeros(32), "embed": torch.zeros(64, 32)}, 0.1)
     assert torch.equal(masters["norm"], torch.ones(32))
     torch.testing.assert_close(masters["embed"], torch.full((64, 32), 0.95))
+
+
+def test_what_is_no_matrix_is_stepped_as_torchs_adamw() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(20, 12)
+    ours, theirs = {"w": start.clone()}, torch.nn.Parameter(start.clone())
+    weight = Weight(name="w", shape=(20, 12), parts=(("w", 20),), matrix=False, init_std=1.0)
+    optimizer = MuonClip([weight], ours, Rates())
+    reference = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
+    for _ in range(5):
+        gradient = torch.randn(20, 12)
+        theirs.grad = gradient.clone()
+        reference.step()
+        optimizer.step({"w": gradient}, 0.01)
+    torch.testing.assert_close(ours["w"], theirs.detach())
+
+
+def test_heads_of_all_layers_are_clipped_in_one_go_and_one_at_tau_is_not() -> None:
+    masters = initial_masters(SHAPE, 3)
+    before = {name: master.clone() for name, master in masters.items()}
+    assert clip_heads(masters, SHAPE, torch.tensor([[60.0, 30.0], [20.0, 120.0]]), 30.0) == 2
+    for layer, head, g in ((0, 0, 0.5), (1, 1, 0.25)):
+        q, was = (tensors[f"layers.{layer}.q_b"].view(2, 12, -1) for tensors in (masters, before))
+        torch.testing.assert_close(q[head, :8], was[head, :8] * g**0.5)
+        torch.testing.assert_close(q[head, 8:], was[head, 8:] * g)
+        assert torch.equal(q[1 - head], was[1 - head])
+        assert torch.equal(masters[f"layers.{layer}.a"], before[f"layers.{layer}.a"])  # the shared rotary key's

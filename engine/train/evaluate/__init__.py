@@ -1,0 +1,1 @@
+"""Evaluation of an exported model on held-out requests: `python -m engine.train.evaluate`, `make eval`."""

@@ -1,0 +1,132 @@
+"""What programs do when they run: long-lived `expertarium check`s, their reports kept by the program's hash.
+
+The checker is a process of the app's (`python -m app check --serve`), never imported. A report gets `colors`, the mean
+colour of each cell of the page's picture; the picture itself is kept small.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+COLUMNS, ROWS = 8, 5     # cells of a picture whose mean colours are kept
+THUMBNAIL = (400, 250)
+Report = dict[str, Any]
+
+
+class Pages:
+    """Reports by program; what is not there yet is run, with keys and mouse or, in a third of the time, without.
+
+    `fuller` are reports that serve as well, where they are there.
+    """
+
+    def __init__(self, folder: Path, *, use_input: bool, fuller: "Pages | None" = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._use_input, self._fuller = folder, use_input, fuller
+        self._process: subprocess.Popen[str] | None = None
+
+    def report(self, program: str) -> Report | None:
+        """What is known of a program's page."""
+        path = self._place(program, ".json")
+        if path.exists():
+            report: Report = json.loads(path.read_text("utf-8"))
+            return report
+        return None if self._fuller is None else self._fuller.report(program)
+
+    def picture(self, program: str) -> Path:
+        """Where the page's picture lies, if it drew one."""
+        return self._place(program, ".jpg")
+
+    def run(self, programs: Sequence[str], tell: Callable[[str], None]) -> None:
+        """Run every program whose report is missing; `tell` gets progress."""
+        missing = [program for program in dict.fromkeys(programs) if self.report(program) is None]
+        with tempfile.TemporaryDirectory() as scratch:
+            for number, program in enumerate(missing, start=1):
+                self._check(program, Path(scratch))
+                tell(f"pages: {number} of {len(missing)}")
+
+    def close(self) -> None:
+        """End the checker."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _check(self, program: str, scratch: Path) -> None:
+        page, picture = scratch / "index.html", scratch / "page.png"
+        page.write_text(program, "utf-8")
+        picture.unlink(missing_ok=True)
+        report = self._ask({"path": str(page), "screenshot": str(picture)})
+        report["path"] = "index.html"
+        if picture.exists():
+            with Image.open(picture) as image:
+                report["colors"] = _mean_colors(image)
+                image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS).save(self.picture(program), quality=88)
+        self._place(program, ".json").write_text(json.dumps(report) + "\n", "utf-8")
+
+    def _ask(self, order: dict[str, str]) -> Report:
+        """One report; a checker that ended is started anew once, then the page is said to have stopped it."""
+        for _ in range(2):
+            process = self._running()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write(json.dumps(order) + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except BrokenPipeError:
+                line = ""
+            if line:
+                report: Report = json.loads(line)
+                return report
+            self.close()
+        return {"ok": False, "blank": True, "moved": False, "reacted_to": [], "scene": None, "page": {},
+                "errors": [{"kind": "stopped", "message": "The checker ended.", "line": None}], "blocked_requests": []}
+
+    def _running(self) -> "subprocess.Popen[str]":
+        if self._process is None:
+            command = [sys.executable, "-m", "app", "check", "--serve", *(() if self._use_input else ("--no-input",))]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                env={"QT_QPA_PLATFORM": "offscreen", **os.environ}, cwd=Path(__file__).resolve().parents[3])
+        return self._process
+
+    def _place(self, program: str, suffix: str) -> Path:
+        return self._folder / (hashlib.sha256(program.encode()).hexdigest()[:20] + suffix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runners:
+    """Pages that are used, with keys and mouse, and pages that are only looked at."""
+
+    used: Pages
+    seen: Pages
+
+
+@contextmanager
+def checking(folder: Path) -> Iterator[Runners]:
+    """Reports kept in a folder, and their checkers, which are started when first needed and ended here."""
+    used = Pages(folder / "used", use_input=True)
+    seen = Pages(folder / "seen", use_input=False, fuller=used)
+    try:
+        yield Runners(used=used, seen=seen)
+    finally:
+        used.close()
+        seen.close()
+
+
+def _mean_colors(image: Image.Image) -> list[list[int]]:
+    """Mean RGB of COLUMNS x ROWS cells, row by row."""
+    small = image.convert("RGB").resize((COLUMNS, ROWS), Image.Resampling.BOX)
+    colors: list[list[int]] = np.asarray(small).reshape(-1, 3).tolist()
+    return colors

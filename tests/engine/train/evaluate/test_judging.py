@@ -1,0 +1,122 @@
+"""Judging: held-out requests, answers right and wrong, facts of pages, and the figures that come of them."""
+
+from typing import Any
+
+import pytest
+
+from engine.train.card import card
+from engine.train.corpus import Corpus, is_held_out
+from engine.train.evaluate.items import SHARES, Item, held_out_items
+from engine.train.evaluate.judge import program_record, talk_record, written
+from engine.train.evaluate.page_probes import agree, attribute_pages, differing, facts_of, is_shown
+from engine.train.evaluate.source_probes import SourceProbes
+from engine.train.evaluate.summary import below_aims, by_kind, summarise
+
+NAMES = ("mountains", "snake")
+CORPUS = Corpus(1, "held_out", kinds=NAMES)
+ITEMS = held_out_items(NAMES, 80, 1)
+RUN = {"steps": 1000, "tokens": 5_000_000, "minutes": 60, "device": "one CPU thread", "kinds": NAMES}
+
+
+def item_of(sample_type: str, asks: int = 0) -> Item:
+    return next(item for item in ITEMS if item.sample.type == sample_type and len(item.sample.asked) >= asks)
+
+
+def judged(item: Item, text: str, report: dict[str, Any] | None = None) -> dict[str, Any]:
+    kind = CORPUS.kinds[item.sample.kind]
+    made = written(item, text, kind, SourceProbes(kind))
+    return program_record(item, made, report, page() if report else None, ["keys"], {"time": frozenset({"color.0"})})
+
+
+def page(**changes: Any) -> dict[str, Any]:
+    return {"ok": True, "blank": False, "moved": True, "reacted_to": ["keys"], "errors": [], "page": {},
+            "scene": {"meshes": 2, "geometries": {"SphereGeometry": 1}}, "colors": [[10, 20, 30]], **changes}
+
+
+def test_requests_are_held_out_repeatable_and_of_all_types_and_kinds() -> None:
+    assert [item.key for item in ITEMS] == [item.key for item in held_out_items(NAMES, 80, 1)]
+    assert len({item.key for item in ITEMS}) == len(ITEMS) >= 80
+    assert {item.sample.type for item in ITEMS} == set(SHARES)
+    created = [item.sample.kind for item in ITEMS if item.sample.type == "create"]
+    assert created.count("snake") == created.count("mountains")
+    assert all(is_held_out(template) for item in ITEMS for template in item.sample.templates
+               if item.sample.type in {"create", "switch"})
+    assert "```" not in item_of("edit").request
+
+
+@pytest.mark.parametrize("sample_type", ["create", "switch", "edit", "fix"])
+def test_the_corpus_s_answer_is_right_in_everything(sample_type: str) -> None:
+    item = item_of(sample_type)
+    record = judged(item, item.sample.answer)
+    assert record["applied"]
+    assert record["follows"]
+    assert record["exact"]
+    assert all(each["stated"] and each["in_source"] for each in record["asked"])
+
+
+def test_a_program_for_other_settings_is_right_in_kind_only() -> None:
+    item = next(item for item in ITEMS if item.sample.type == "create"
+                and item.sample.settings != CORPUS.kinds[item.sample.kind].defaults())
+    kind = CORPUS.kinds[item.sample.kind]
+    plain = "```html index.html\n" + kind.render(kind.defaults()).text + "```"
+    record = judged(item, plain)
+    assert record["right_kind"]
+    assert not record["exact"]
+    assert not record["follows"]
+
+
+def test_an_edit_that_changes_something_else_as_well_is_not_right() -> None:
+    item = item_of("edit")
+    kind = CORPUS.kinds[item.sample.kind]
+    name, attribute = next((name, attribute) for name, attribute in kind.attributes.items()
+                           if name not in item.sample.asked and attribute.type == "choice")
+    other = next(value for value in attribute.values if value != item.sample.settings[name])
+    program = kind.render({**item.sample.settings, name: other}, list(item.sample.settings)).text
+    record = judged(item, f"```html index.html\n{program}```")
+    assert all(each["in_source"] for each in record["asked"])
+    assert not record["follows"]
+
+
+def test_no_program_is_not_applied() -> None:
+    assert not judged(item_of("create"), "Here you are.")["applied"]
+
+
+def test_declining_needs_the_words_and_no_program() -> None:
+    item = item_of("decline")
+    assert talk_record(item, item.sample.answer, CORPUS)["right"]
+    assert not talk_record(item, "Paris.", CORPUS)["right"]
+    assert not talk_record(item, item.sample.answer + "\n\n```html index.html\n<p>x</p>\n```", CORPUS)["quiet"]
+
+
+def test_facts_agree_to_the_eye() -> None:
+    assert agree(100, 101)
+    assert not agree(100, 110)
+    assert agree((10, 20, 30), (15, 20, 30))
+    assert not agree((10, 20, 30), (10, 60, 30))
+    other = page(scene={"meshes": 3, "geometries": {"SphereGeometry": 1}}, colors=[[10, 90, 30]])
+    assert differing(facts_of(page()), facts_of(other)) == {"scene.meshes", "color.0"}
+    assert is_shown(frozenset({"scene.geometries.SphereGeometry"}), page(), other)
+    assert not is_shown(frozenset({"color.0"}), page(), other)
+
+
+def test_every_attribute_has_pages_that_differ() -> None:
+    for programs in attribute_pages(CORPUS.kinds["snake"]).values():
+        assert len(set(programs)) == len(programs) >= 2
+
+
+def test_figures_count_what_they_say() -> None:
+    good, bad = item_of("create"), item_of("edit")
+    records = [judged(good, good.sample.answer, page()),
+               judged(bad, "no", page(ok=False, blank=True, moved=False, reacted_to=[], errors=[{"message": "x"}])),
+               talk_record(item_of("decline"), "Paris.", CORPUS)]
+    figures = summarise(records)
+    assert figures["clean"] == {"share": 0.5, "of": 2}
+    assert figures["edits_applied"] == {"share": 0.0, "of": 1}
+    assert figures["declined"] == {"share": 0.0, "of": 1}
+    assert figures["reacts"] == {"share": 0.5, "of": 2}
+    assert "chat_right" not in figures
+    kinds = by_kind(records)
+    assert "edits_applied" in below_aims(kinds)[bad.sample.kind]
+    text = card(RUN, {"greedy": figures, "kinds": kinds, "below_aims": below_aims(kinds)})
+    assert "| pages that ran clean (no error, nothing refused, not blank) | 50% (2) |  |  | 97% |" in text
+    assert f"Below an aim: {', '.join(below_aims(kinds))}." in text

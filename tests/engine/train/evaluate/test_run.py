@@ -1,0 +1,143 @@
+"""The course of an evaluation with a model that answers from a list: answers kept, pages run, one retry, the sheet."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+from PIL import Image
+
+from engine.train.evaluate.answers import Answers, Question, answering
+from engine.train.evaluate.pages import Pages, Runners
+from engine.train.evaluate.run import Evaluation, Wanted
+from engine.train.evaluate.sheet import CELL, COLUMNS, draw_sheet
+from engine.train.faults import misspell, report_errors
+
+NANO = Path(__file__).parents[4] / "resources" / "models" / "nano"
+WANTED = Wanted(kinds=("snake",), count=24, sampled=1)
+
+
+class Listed:
+    """Stands for Answers: says what the corpus says, but for what is put in `other`."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}
+        self.other: dict[str, str] = {}
+        self.asked: list[Question] = []
+
+    def __getitem__(self, question: Question) -> str:
+        return self.other.get(question.key, self.said.get(question.key.split("@")[0], "No."))
+
+    def ask(self, questions: Sequence[Question], tell: Callable[[str], None]) -> None:
+        self.asked += questions
+
+
+class Counted(Pages):
+    """Pages that say what is wrong from the text, without a browser."""
+
+    def _ask(self, order: dict[str, str]) -> dict[str, object]:
+        text = Path(order["path"]).read_text("utf-8")
+        faulty = "BROKEN" in text
+        Image.new("RGB", (80, 50), "red" if faulty else "green").save(order["screenshot"])
+        errors = [{"message": "Uncaught ReferenceError: BROKEN is not defined", "line": 2}] if faulty else []
+        return {"ok": not faulty, "blank": False, "moved": True, "reacted_to": ["keys"], "errors": errors, "page": {},
+                "scene": None}
+
+
+def evaluation(folder: Path, listed: Listed) -> Evaluation:
+    used = Counted(folder / "used", use_input=True)
+    runners = Runners(used=used, seen=Counted(folder / "seen", use_input=False, fuller=used))
+    made = Evaluation(WANTED, cast("Answers", listed), runners)
+    for item in made.items:
+        listed.said[Question(messages=item.sample.messages).key.split("@")[0]] = item.sample.answer
+    return made
+
+
+def test_a_broken_page_is_sent_back_once_and_only_the_retry_counts_it_as_mended(tmp_path: Path) -> None:
+    listed = Listed()
+    made = evaluation(tmp_path, listed)
+    item = next(item for item in made.items if item.sample.type == "create")
+    broken = item.sample.program.replace("\n", "\nBROKEN();\n", 1)
+    listed.other[Question(messages=item.sample.messages).key] = f"```html index.html\n{broken}```"
+    report = made.report()
+    assert report["greedy"]["clean"]["share"] < 1
+    assert report["greedy"]["asked_in_source"]["share"] == 1
+    retry = listed.asked[-1]
+    assert retry.messages[0]["content"].endswith("BROKEN is not defined\n  `BROKEN();`")
+    assert report["after_one_retry"]["clean"] == report["greedy"]["clean"]
+    listed.other[retry.key] = f"```html index.html\n{item.sample.program}```"
+    assert made.report()["after_one_retry"]["clean"]["share"] == 1
+    assert [record["errors"] for record in report["wrong"]] == [["Uncaught ReferenceError: BROKEN is not defined"]]
+
+
+def test_the_right_answers_have_full_marks(tmp_path: Path) -> None:
+    report = evaluation(tmp_path, Listed()).report()
+    assert all(figure["share"] == 1 for figure in report["greedy"].values())
+    assert report["below_aims"] == {}
+    assert report["sampled"]["clean"]["of"] == 3
+    assert report["wrong"] == []
+
+
+def test_the_sheet_shows_new_programs_in_order(tmp_path: Path) -> None:
+    shown = draw_sheet(evaluation(tmp_path, Listed()), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > COLUMNS * CELL[0]
+        assert shown["pictures"] >= 12
+        pixel = sheet.convert("RGB").getpixel((40, 40))
+        assert isinstance(pixel, tuple)
+        assert pixel[1] > 100 > pixel[0]
+
+
+def test_reports_are_kept_and_a_fuller_one_serves(tmp_path: Path) -> None:
+    used = Counted(tmp_path / "used", use_input=True)
+    seen = Counted(tmp_path / "seen", use_input=False, fuller=used)
+    told: list[str] = []
+    used.run(["<p>a</p>", "<p>a</p>"], told.append)
+    seen.run(["<p>a</p>", "<p>b</p>"], told.append)
+    assert told == ["pages: 1 of 1", "pages: 1 of 1"]
+    report = seen.report("<p>a</p>")
+    assert report is not None
+    assert len(report["colors"]) == 40
+    assert used.report("<p>b</p>") is None
+
+
+def test_a_checker_really_runs_pages_one_after_the_other(tmp_path: Path) -> None:
+    pages = Pages(tmp_path, use_input=False)
+    good = "<!DOCTYPE html><body style='background: teal'><h1>Hello there</h1>"
+    bad = "<!DOCTYPE html><h1>x</h1>\n<script>\nmissing();\n</script>"
+    try:
+        pages.run([good, bad], lambda _text: None)
+    finally:
+        pages.close()
+    first, second = pages.report(good), pages.report(bad)
+    assert first is not None
+    assert second is not None
+    assert first["ok"]
+    assert first["colors"][-1] == [0, 128, 128]
+    assert pages.picture(good).exists()
+    assert second["errors"][0]["line"] == 3
+    assert report_errors(second["errors"], bad).endswith(
+        "- index.html:3: Uncaught ReferenceError: missing is not defined\n  `missing();`")
+
+
+def test_answers_are_kept_and_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = Question(messages=({"role": "user", "content": "hello"},))
+    monkeypatch.setattr("engine.train.evaluate.answers.ANSWER_TOKENS", 6)
+    with answering(NANO, tmp_path) as answers:
+        answers.ask([question], lambda _text: None)
+        text = answers[question]
+    (path,) = tmp_path.glob("*/answers.jsonl")
+    assert json.loads(path.read_text("utf-8")) == {"key": question.key, "text": text}
+    with path.open("a") as file:
+        file.write('{"key": "cut o')  # killed while it wrote
+    with answering(NANO, tmp_path) as again:
+        again.ask([question], pytest.fail)
+        assert again[question] == text
+
+
+def test_reports_of_faults_are_those_of_the_checker() -> None:
+    import random
+
+    fault = misspell("\nconst scene = new THREE.Scene();\nrenderer.setSize(1);\n", random.Random(1))
+    assert fault.report() == report_errors([{"message": fault.message, "line": fault.line}], fault.program)
