@@ -15,7 +15,7 @@ from app.panes.inspector.heat_paint import HeatColors
 from app.panes.inspector.heat_values import HEAT_TABLE, METRICS, Metric, cell_text, heat_table, heat_values
 from app.panes.inspector.legend import Legend, LegendBar
 from app.theme.controls import ElidedLabel
-from app.theme.metrics import GAP_M, GAP_S, GAP_XS
+from app.theme.metrics import GAP_M, GAP_S, GAP_XS, TINY_SIZE
 from app.theme.theme import Theme
 from engine.routing_tally import Usage
 
@@ -155,8 +155,10 @@ class HeatColumn(QWidget):
         color = self._theme.color
         self._maps = color_maps(self._theme)
         light, dark = (color("text"), color("panel")) if self._theme.is_dark else (color("panel"), color("text"))
-        self.heat_map.setFont(self._theme.font(11))
-        self.heat_map.set_colors(HeatColors(label=color("dim"), outline=color("accent"), gap=color("panel"),
+        # Against the map's own hue: blue on amber, vermilion on blue.
+        mark = color("accent") if self._theme.is_dark else self._theme.expert_color(5)
+        self.heat_map.setFont(self._theme.font(TINY_SIZE))
+        self.heat_map.set_colors(HeatColors(label=color("dim"), gap=color("panel"), mark=mark, chosen=color("text"),
                                             light_ink=light, dark_ink=dark))
         self._choice_changed()
 

@@ -23,10 +23,14 @@ _STEPS = (1, 2, 4, 5, 10, 20, 50, 100, 200, 500)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatColors:
-    """Colours of what is drawn around and on the cells; numbers are drawn in one of the two inks."""
+    """Colours of what is drawn around and on the cells; numbers are drawn in one of the two inks.
+
+    `mark` outlines the selected token's experts and is no colour of the map; `chosen` outlines the one chosen cell.
+    """
 
     label: QColor
-    outline: QColor
+    mark: QColor
+    chosen: QColor
     gap: QColor
     light_ink: QColor
     dark_ink: QColor
@@ -112,10 +116,10 @@ class HeatPainter:
         for rect in rects:
             is_small = min(rect.width(), rect.height()) < MIN_OUTLINE_PX
             if is_small and not is_strong:
-                painter.fillRect(rect.adjusted(-0.4, 0, 0.4, 0), self._colors.outline)
+                painter.fillRect(rect.adjusted(-0.4, 0, 0.4, 0), self._colors.mark)
                 continue
             grow = 2.0 if is_small else -1.0
-            painter.setPen(QPen(self._colors.outline, 2.6 if is_strong else 1.6))
+            painter.setPen(QPen(self._colors.chosen, 2.6) if is_strong else QPen(self._colors.mark, 1.6))
             painter.drawRect(rect.adjusted(-grow, -grow, grow, grow))
 
     def paint_position(self, painter: QPainter, area: QRectF, window: QRectF, shape: tuple[int, int]) -> None:

@@ -19,7 +19,7 @@ VALUES = np.array([[0.0, 0.5, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
 @pytest.fixture
 def heat_map(qtbot: QtBot) -> HeatMap:
     widget = HeatMap()
-    widget.set_colors(HeatColors(label=QColor("gray"), outline=QColor("red"), gap=QColor("blue"),
+    widget.set_colors(HeatColors(label=QColor("gray"), mark=QColor("red"), chosen=QColor("red"), gap=QColor("blue"),
                                  light_ink=QColor("white"), dark_ink=QColor("black")))
     widget.resize(220, 120)
     qtbot.addWidget(widget)
