@@ -106,6 +106,10 @@ class AnswerView(MessageView):
         self._show_writing([])
         self._state.setText("writing…")
 
+    def show_wait(self, text: str) -> None:
+        """Say what this answer waits for before it is written on; "" for nothing."""
+        self._state.setText(text or ("writing…" if self.message.text else "thinking…"))
+
     def _show_changes(self, message: Message) -> None:
         """Say, for good, that experts were interfered with when this was written."""
         changes = all_in_words(message.sampling.get("interventions", ()))

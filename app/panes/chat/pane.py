@@ -29,6 +29,11 @@ from app.theme.theme import Theme
 from engine.artifacts import Understood
 
 _DRAFT_DELAY_MS = 400
+_WAITS = {
+    "starting": "the engine is starting…",
+    "loading": "the model is loading…",
+    "restarting": "the engine is restarting…",
+}
 
 
 class ChatPane(QWidget):
@@ -111,6 +116,7 @@ class ChatPane(QWidget):
         if state.phase == "ready" and self._waiting_text and self._waiting_text == self.composer.draft():
             self.ask(self._waiting_text)
         self._show_engine_wait()
+        self._show_answer_wait()
 
     def set_ways_out(self, actions: Sequence[QAction]) -> None:
         """What the person can do when the engine fails; call it before the state is shown."""
@@ -233,9 +239,10 @@ class ChatPane(QWidget):
         path = self.session.tree.path()
         self.transcript.show_all([_Factory(self._make_view, message) for message in path])
         stream = self.session.stream
-        writing = self._answers.get(self.session.writing_id or -1)
+        writing = self._writing_view()
         if stream is not None and writing is not None:
             writing.grow(StreamUpdate(closed=tuple(stream.blocks), open=None))
+            self._show_answer_wait()
         self.composer.set_first(first=not path)
         self._pages.setCurrentWidget(self.transcript if path else self._welcome_page)
         self._show_context()
@@ -290,6 +297,7 @@ class ChatPane(QWidget):
     @Slot(bool)
     def _busy_changed(self, busy: bool) -> None:
         self.composer.set_busy(busy=busy)
+        self._show_answer_wait()
 
     @Slot(object)
     def _problem_reported(self, problem: ProblemText) -> None:
@@ -340,6 +348,15 @@ class ChatPane(QWidget):
     def _show_engine_wait(self) -> None:
         waits = bool(self._waiting_text) and self._engine.phase != "ready"
         self.composer.show_hint("Sent as soon as a model is loaded" if waits else "")
+
+    def _writing_view(self) -> AnswerView | None:
+        return self._answers.get(self.session.writing_id or -1)
+
+    def _show_answer_wait(self) -> None:
+        """Say at the answer to be written what it waits for."""
+        view = self._writing_view()
+        if view is not None:
+            view.show_wait(_WAITS.get(self._engine.phase, ""))
 
     @Slot()
     def refresh_context(self) -> None:

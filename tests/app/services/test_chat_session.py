@@ -2,7 +2,10 @@
 
 import errno
 import os
+import signal
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import shiboken6
@@ -15,10 +18,12 @@ from app.paths import DataPaths
 from app.services import answer_keeper
 from app.services.chat_session import NEW_CONVERSATION, ChatSession
 from app.services.endpoint import Endpoint, EndpointConfig
+from app.services.engine_process import EngineProcess
 from engine.artifacts import Understood
 from tests.fake_engine import Answer, FakeEngine
 
 WAIT_MS = 30_000
+ROOT = Path(__file__).parents[3]
 
 PAGE = "```html index.html\n<!-- mountains | snow -->\n<p>{}</p>\n```\n"
 EDIT = "Done.\n\n```edit index.html\n<<<<<<< SEARCH\n<p>{}</p>\n=======\n<p>{}</p>\n>>>>>>> REPLACE\n```\n"
@@ -229,6 +234,31 @@ def test_an_engine_that_dies_leaves_an_interrupted_answer(desk, engine):
     finished = desk.finish(desk.session.continue_answer, answer.id)
     assert (finished.state, finished.text) == ("complete", "One two three four and more.")
     assert finished.error == ""
+
+
+def test_an_answer_asked_of_an_engine_that_has_just_died_waits_for_the_restart(desk, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, str(ROOT / "tests" / "fake_engine.py"), "serve", "--exit-with-parent"]
+    engine = EngineProcess(command, first_delay_ms=10)
+    try:
+        with desk.qtbot.waitSignal(engine.model_described, timeout=WAIT_MS):
+            engine.start()
+        desk.session.set_endpoint(engine.endpoint, engine=engine, model=None)
+        answer = desk.finish(desk.session.send, "x")
+        assert answer.state == "complete"
+        os.kill(engine.pid, signal.SIGKILL)
+        phases = []
+        engine.state_changed.connect(lambda state: phases.append(state.phase))
+        assert engine.state.phase == "ready"  # nobody has noticed
+        again = desk.finish(desk.session.send, "y")
+        assert (again.state, again.error) == ("complete", "")
+        assert phases[0] == "restarting"
+        os.kill(engine.pid, signal.SIGKILL)
+        desk.qtbot.waitUntil(lambda: engine.state.phase == "restarting", timeout=WAIT_MS)
+        assert desk.finish(desk.session.regenerate, again.id).state == "complete"
+    finally:
+        desk.session.shut_down()
+        engine.stop()
 
 
 def test_text_is_committed_while_it_is_written(desk, engine, qtbot):

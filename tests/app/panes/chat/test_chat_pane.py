@@ -94,6 +94,27 @@ def test_escape_stops_and_continue_goes_on_where_it_stopped(chat: Chat):
     assert not [one for one in answer.findChildren(EndNotice) if not one.isHidden()]
 
 
+def test_an_answer_says_that_it_waits_for_the_engine(chat: Chat):
+    hold = threading.Event()
+    chat.engine.answers.append(Answer(text="One two.", hold=hold, hold_after=0))
+    chat.type("go")
+    chat.press(Qt.Key.Key_Return)
+    view = chat.answers()[-1]
+    said = {}
+    for phase in ("restarting", "loading", "ready"):
+        chat.pane.show_engine_state(EngineState(phase=phase))
+        said[phase] = [label.text() for label in view.findChildren(QLabel) if label.text().endswith("…")]
+    assert said == {
+        "restarting": ["the engine is restarting…"], "loading": ["the model is loading…"], "ready": ["thinking…"],
+    }
+    chat.pane.show_engine_state(EngineState(phase="restarting"))
+    chat.session.path_changed.emit()  # the transcript is built anew
+    view = chat.answers()[-1]
+    assert "the engine is restarting…" in [label.text() for label in view.findChildren(QLabel)]
+    hold.set()
+    assert chat.wait_for_answer().text == "One two."
+
+
 def test_another_answer_is_a_sibling_and_the_arrows_go_back(chat: Chat):
     chat.ask("go", "first")
     chat.engine.answers.append(Answer(text="second"))
