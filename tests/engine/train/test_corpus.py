@@ -50,7 +50,7 @@ def test_a_corpus_keeps_to_the_kinds_named() -> None:
     corpus = Corpus(0, "train", kinds=("balls", "snake"))
     programs = [sample for sample in map(corpus.sample, range(60)) if sample.type == "create"]
     assert {sample.kind for sample in programs} == {"balls", "snake"}
-    with pytest.raises(ValueError, match="no kind moon; there are balls"):
+    with pytest.raises(ValueError, match="no kind moon; there are .*balls"):
         Corpus(0, "train", kinds=("moon",))
 
 
