@@ -50,7 +50,7 @@ def test_a_corpus_keeps_to_the_kinds_named() -> None:
     corpus = Corpus(0, "train", kinds=("balls", "snake"))
     programs = [sample for sample in map(corpus.sample, range(60)) if sample.type == "create"]
     assert {sample.kind for sample in programs} == {"balls", "snake"}
-    with pytest.raises(ValueError, match="no kind moon; there are .*balls"):
+    with pytest.raises(ValueError, match=r"no kind moon; there are .*balls"):
         Corpus(0, "train", kinds=("moon",))
 
 
@@ -224,3 +224,11 @@ def test_a_reported_error_is_answered_by_the_mended_line(train: Corpus, kind) ->
         assert f"index.html:{line + 1}: Uncaught " in report
         assert broken[line].strip()[:160] in report
         assert apply_answer({"index.html": sample.before}, sample.answer).files == {"index.html": sample.program}
+
+
+def test_held_out_requests_ask_for_as_many_things_as_those_of_training(train: Corpus, held_out: Corpus) -> None:
+    rng = random.Random(4)
+    for sample_type, least in (("create", 1.9), ("edit", 1.25)):
+        means = [sum(len(corpus.sample_of(sample_type, rng).asked) for _ in range(300)) / 300
+                 for corpus in (train, held_out)]
+        assert min(means) > least
