@@ -28,6 +28,7 @@ from engine.train.phrasing import EDIT_FRAMES, Request, compose_edit, compose_re
 
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
+COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
 SAMPLE_TYPES = ("create", "understood", "edit", "switch", "fix", "chat", "decline")
 _FENCE = "```html index.html\n"
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
@@ -144,11 +145,12 @@ class Corpus:
         while True:
             most = len(kind.attributes)
             count = min(most, rng.choices((0, 1, 2, 3, 4, 5, 6), (6, 24, 26, 20, 13, 7, 4))[0])
-            names = rng.sample(list(kind.attributes), count)
-            asked = {name: random_setting(kind.attributes[name], rng) for name in kind.attributes if name in names}
-            asked = {name: value for name, value in asked.items() if _sayable(kind.attributes[name], value)}
-            if len(asked) < 2 or self._mine(combination(kind.name, asked)):
-                return asked
+            for _ in range(COMBINATION_TRIES):
+                names = rng.sample(list(kind.attributes), count)
+                asked = {name: random_setting(kind.attributes[name], rng) for name in kind.attributes if name in names}
+                asked = {name: value for name, value in asked.items() if _sayable(kind.attributes[name], value)}
+                if len(asked) < 2 or self._mine(combination(kind.name, asked)):
+                    return asked
 
     def _request(self, kind: Kind, asked: Mapping[str, Setting], rng: random.Random) -> Request:
         return compose_request(kind, self._pick(kind.prompts, kind.name, rng), asked, rng)
@@ -226,15 +228,18 @@ class Corpus:
         """One to three settings that differ from the program's, which can be ordered and change its code."""
         attributes = old.kind.attributes
         while True:
-            names = rng.sample(list(attributes), min(len(attributes), rng.choices((1, 2, 3), (6, 3, 1))[0]))
-            changes = {
-                name: random_setting(attributes[name], rng, off_rate=0.5) for name in attributes if name in names
-            }
-            fit = all(
-                value != old.settings[name] and _orderable(attributes[name], value) for name, value in changes.items()
-            )
-            if fit and (len(changes) < 2 or self._mine(combination(f"edit {old.kind.name}", changes))):
-                return changes
+            count = min(len(attributes), rng.choices((1, 2, 3), (6, 3, 1))[0])
+            for _ in range(COMBINATION_TRIES):
+                names = rng.sample(list(attributes), count)
+                changes = {
+                    name: random_setting(attributes[name], rng, off_rate=0.5) for name in attributes if name in names
+                }
+                fit = all(
+                    value != old.settings[name] and _orderable(attributes[name], value)
+                    for name, value in changes.items()
+                )
+                if fit and (len(changes) < 2 or self._mine(combination(f"edit {old.kind.name}", changes))):
+                    return changes
 
     def _talk(self, sample_type: str, rng: random.Random) -> Sample:
         talks = [

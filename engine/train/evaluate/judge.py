@@ -79,7 +79,8 @@ def program_record(item: Item, made: Written, got: Report | None, wanted: Report
     asked = [{**asdict(each), "shown": _shown(each, got, wanted, shown_by)} for each in made.asked]
     record = {
         "type": item.sample.type, "kind": item.sample.kind, "request": item.request, "applied": made.applied,
-        "right_kind": made.right_kind, "exact": made.exact, "follows": made.follows, "asked": asked}
+        "right_kind": made.right_kind, "exact": made.exact, "follows": made.follows, "asked": asked,
+        "line": made.program.partition("\n")[0][:200], "wanted_line": item.sample.program.partition("\n")[0]}
     if got is None or wanted is None:
         return record
     return record | {

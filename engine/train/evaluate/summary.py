@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-AIMS = {"clean": 0.97, "asked_right": 0.90, "edits_applied": 0.95, "declined": 0.98}
+AIMS = {"clean": 0.97, "asked_right": 0.90, "asked_in_source": 0.90, "edits_applied": 0.95, "declined": 0.98}
 Record = dict[str, Any]
 Figure = dict[str, float | int | None]
 
