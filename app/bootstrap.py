@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,14 +58,14 @@ _TICK_MS = 250
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What the command line asked for. `size` is width and height of the window in pixels, `view` one for a picture."""
+    """What the command line asked for. `size` is width and height of the window in pixels, `view` for pictures."""
 
     basedir: str | None = None
     screenshot: Path | None = None
     size: tuple[int, int] | None = None
     theme: Mode | None = None
     prompt: str = ""
-    view: str = ""
+    view: Sequence[str] = ()
 
 
 def run(options: Options) -> int:

@@ -34,7 +34,8 @@ def window_parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompt", default="", metavar="TEXT", help="send this request when the model is loaded")
     parser.add_argument("--screenshot", type=Path, metavar="OUT.png",
                         help="save a picture of the window when the answer is complete and has drawn, and exit")
-    parser.add_argument("--view", default="", choices=VIEWS, help="what to show in the picture below the answer")
+    parser.add_argument("--view", nargs="+", default=(), choices=VIEWS, metavar="NAME",
+                        help=f"a picture of each of these, saved as NAME-OUT.png: {', '.join(VIEWS)}")
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the window, such as 1600x1000")
     parser.add_argument("--theme", choices=("light", "dark"), help="colours for this run")
     return parser

@@ -1,6 +1,7 @@
 """`--screenshot`: ask, wait until the answer is complete and the preview has drawn, save a picture, quit."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,13 @@ EXIT_NO_ANSWER = 1
 
 
 class ScreenshotJob(QObject):
-    """One picture of the window. `exit_code` is 0 when all went as asked.
+    """A picture of the window, or one of each view. `exit_code` is 0 when all went as asked.
 
-    `view` names a page of the inspector, or "code" for the code tinted by its experts; "" leaves the window as it is.
+    `views` name pages of the inspector, or "code" for the code tinted by its experts; their pictures have the view
+    before the file's name. None leaves the window as it is.
     """
 
-    def __init__(self, window: "MainWindow", file: Path, prompt: str, view: str = "") -> None:
+    def __init__(self, window: "MainWindow", file: Path, prompt: str, views: Sequence[str] = ()) -> None:
         super().__init__(window)
         self._window, self._file, self._prompt = window, file, prompt
         self.exit_code = EXIT_NO_ANSWER
@@ -34,8 +36,8 @@ class ScreenshotJob(QObject):
         # A resting mouse would show some button as hovered.
         QCursor.setPos(window.mapToGlobal(QPoint(window.width() // 2, window.height() - 2)))
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
-        self._view = view
-        self._settle.timeout.connect(self._show_view)
+        self._views, self._view = list(views), ""
+        self._settle.timeout.connect(self._go_on)
         self._limit = QTimer(self, singleShot=True, interval=DRAW_LIMIT_MS)
         self._limit.timeout.connect(self._settle.start)
         window.parts.engine.state_changed.connect(self._engine_changed)
@@ -71,28 +73,37 @@ class ScreenshotJob(QObject):
             self._settle.start()
 
     @Slot()
-    def _show_view(self) -> None:
-        """Bring the wanted view up; what it computes gets the same time again."""
-        view, self._view = self._view, ""
-        if not view:
-            self._grab()
-            return
+    def _go_on(self) -> None:
+        """Save what is on show, and bring the next view up; what it computes gets the same time again."""
+        if self._view or not self._views:
+            self._grab(self._file.with_name(f"{self._view}-{self._file.name}") if self._view else self._file)
+        if self._views:
+            self._view = self._views.pop(0)
+            self._show_view(self._view)
+            self._settle.start()
+        else:
+            self._window.close()
+            QCoreApplication.quit()
+
+    def _show_view(self, view: str) -> None:
+        self._window.right.set_mode("code")  # where pages are drawn by the processor, they'd keep the views waiting
         if view == "code":
-            self._window.commands.actions["view.tint"].trigger()
-        elif view != self._window.panel.current:
+            self._window.panel.show_pane("experts")
+            self._window.editor.tint_bar.switch.setChecked(True)
+        else:
             self._window.panel.show_pane(view)
-        self._settle.start()
+        height = sum(self._window.middle.sizes())
+        page_px = height * (3 if view == "code" else 5) // 10
+        self._window.middle.setSizes([height - page_px, page_px])
 
-    def _grab(self) -> None:
-        if not self._saved():
-            logger.error("The screenshot could not be written to %s", self._file)
+    def _grab(self, file: Path) -> None:
+        if not self._saved(file):
+            logger.error("The screenshot could not be written to %s", file)
             self.exit_code = EXIT_NO_ANSWER
-        self._window.close()
-        QCoreApplication.quit()
 
-    def _saved(self) -> bool:
+    def _saved(self, file: Path) -> bool:
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
         except OSError:
             return False
-        return self._window.grab().save(str(self._file))
+        return self._window.grab().save(str(file))

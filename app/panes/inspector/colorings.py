@@ -173,12 +173,17 @@ class TokenColors:
             self._range = (low, high if high > low else low + 1e-3)
 
     def _assign_hues(self, given: F64) -> None:
-        """Give hues to the experts that lead most often; who has one and still belongs to them keeps it."""
+        """Give hues to the experts that lead most often, by their number where two don't want the same.
+
+        So an expert has the same hue here and there, and mostly keeps it while an answer streams.
+        """
+        num_hues = len(self._maps.hues)
         counts = np.bincount(given.astype(np.intp), minlength=self._trace.num_experts)
-        top = [int(expert) for expert in np.argsort(-counts, kind="stable")[: len(self._maps.hues)] if counts[expert]]
-        kept = [expert if expert in top else -1 for expert in self._hued] or [-1] * len(self._maps.hues)
-        new = [expert for expert in top if expert not in kept]
-        self._hued = [expert if expert >= 0 else (new.pop(0) if new else -1) for expert in kept]
+        self._hued = [-1] * num_hues
+        for expert in np.argsort(-counts, kind="stable")[:num_hues].tolist():
+            if counts[expert]:
+                free = (slot % num_hues for slot in range(expert, expert + num_hues) if self._hued[slot % num_hues] < 0)
+                self._hued[next(free)] = expert
 
     def _hue_table(self) -> U32:
         if self._coloring is PHASE:
