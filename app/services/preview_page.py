@@ -20,18 +20,22 @@ from app.core.run_report import BlockedRequest, PageError
 from app.services.preview_guard import PROBE_ADDRESS
 from app.services.preview_scheme import SHELL_ADDRESS, is_project_address, project_path
 
+MAX_ADDRESS = 500  # characters of a refused address that are kept
+
 _SCRIPT_NAME = "expertarium-page"
 _NOISE = re.compile(
     r"^(Refused to |Fetch API cannot load|Failed to load resource|An import map rule|Access to |Uncaught "
     r"|The AudioContext was not allowed|\[\.WebGL-|GL Driver Message)"
 )
 _REFUSED = (
-    (re.compile(r"^Blocked opening '([^']*)' in a new window"), "new window"),
+    (re.compile(r"^Blocked opening '(.*)' in a new window"), "new window"),
     (re.compile(r"^Blocked form submission to '([^']*)'"), "form"),
     (re.compile(r"^Unsafe attempt to load URL (\S+) from frame"), "resource"),
     (re.compile(r"^Not allowed to load local resource: (\S+)"), "file"),
-    (re.compile(r"^Unsafe attempt to initiate navigation for frame with URL '([^']*)'"), "top-level navigation"),
+    (re.compile(r"^(?P<top>Unsafe attempt to initiate navigation for frame) "), "top-level navigation"),
+    (re.compile(r"^(?P<file>Download is disallowed)"), "download"),
 )
+_UNNAMED = {"top": "top.location", "file": "a file to save"}  # what was refused, where Chromium does not name it
 
 
 class PreviewPage(QWebEnginePage):
@@ -54,7 +58,9 @@ class PreviewPage(QWebEnginePage):
     def __init__(self, profile: QWebEngineProfile, page_script: Path, parent: QObject | None = None) -> None:
         super().__init__(profile, parent)
         self._source = page_script.read_text(encoding="utf-8")
-        self._token = secrets.token_hex(16)
+        self._secret = self._token = secrets.token_hex(16)
+        self._num_loads = 0
+        self._is_current = False
         self.network_allowed = False
         self._restrict()
         self.permissionRequested.connect(self._answer_permission)
@@ -72,6 +78,7 @@ class PreviewPage(QWebEnginePage):
             (attribute.WebGLEnabled, True),
         ):  # fmt: skip
             settings.setAttribute(name, on)
+        settings.setUnknownUrlSchemePolicy(QWebEngineSettings.UnknownUrlSchemePolicy.DisallowUnknownUrlSchemes)
 
     def set_up_script(self, *, stepped: bool) -> None:
         """Prepare the page script for the next load. See resources/web/preview/page.js for what `stepped` means."""
@@ -80,6 +87,10 @@ class PreviewPage(QWebEnginePage):
         # a page of ours counts as secure, which would refuse it plain http even where the network is allowed
         insecure = QWebEngineSettings.WebAttribute.AllowRunningInsecureContent
         self.settings().setAttribute(insecure, self.network_allowed)
+        # What the page before says, and said before it went, is not this one's: each has a token of its own.
+        self._num_loads += 1
+        self._token = f"{self._secret}-{self._num_loads}-"
+        self._is_current = False
         config = {"token": self._token, "stepped": stepped, "network": self.network_allowed}
         script = QWebEngineScript()
         script.setName(_SCRIPT_NAME)
@@ -102,6 +113,7 @@ class PreviewPage(QWebEnginePage):
 
     def _take_report(self, report: dict[str, Any]) -> None:
         kind = report.pop("type")
+        self._is_current = True
         if kind == "error":
             error = _page_error(report)
             if error.kind == "console":
@@ -109,15 +121,17 @@ class PreviewPage(QWebEnginePage):
             if error.message != "Script error.":  # the console has the words of that one
                 self.error_raised.emit(error)
         elif kind == "violation":
-            if not report["address"].startswith("preview"):  # a file that isn't there, see preview_scheme.py
-                self.request_refused.emit(BlockedRequest(address=report["address"], kind=report["directive"]))
+            address = report["address"][:MAX_ADDRESS]
+            if not address.startswith("preview"):  # a file that isn't there, see preview_scheme.py
+                self.request_refused.emit(BlockedRequest(address=address, kind=report["directive"]))
         else:
             self.page_reported.emit(kind, report)
 
     def _take_console(self, level: str, text: str, source: str, line: int) -> None:
         for pattern, kind in _REFUSED:
             if match := pattern.match(text):
-                self.request_refused.emit(BlockedRequest(address=match[1], kind=kind))
+                address = _UNNAMED.get(match.lastgroup or "", match[1])
+                self.request_refused.emit(BlockedRequest(address=address[:MAX_ADDRESS], kind=kind))
                 return
         if not _NOISE.match(text):
             self.console_written.emit(level, text, project_path(source) or "", line)
@@ -144,7 +158,7 @@ class PreviewPage(QWebEnginePage):
         """Tell reports of our script from what the page logs."""
         if text.startswith(self._token):
             self._take_report(json.loads(text.removeprefix(self._token)))
-        else:
+        elif self._is_current and not text.startswith(self._secret):
             self._take_console(level.name.removesuffix("MessageLevel").lower(), text, source, line)
 
     def acceptNavigationRequest(
@@ -158,7 +172,7 @@ class PreviewPage(QWebEnginePage):
         if self.network_allowed and url.scheme() in ("http", "https"):
             allowed = True
         if not allowed:
-            self.request_refused.emit(BlockedRequest(address=url.toString()[:500], kind="navigation"))
+            self.request_refused.emit(BlockedRequest(address=url.toString()[:MAX_ADDRESS], kind="navigation"))
         return allowed
 
 

@@ -1,10 +1,11 @@
 """Runs one project page: profile, page, view, policy and watchdog. The preview pane and `expertarium check` use it."""
 
 import uuid
+from collections import deque
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtCore import QElapsedTimer, QObject, Qt, Signal, Slot
 from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineProfile
 from PySide6.QtWebEngineWidgets import QWebEngineView
 
@@ -17,6 +18,7 @@ from app.services.preview_scheme import SCHEME, SHELL_ADDRESS, PreviewSchemeHand
 from app.services.watchdog import Watchdog, WatchdogLimits
 
 MAX_LOADS = 3  # of one run, see `_take_report`
+RELOADS, RELOADS_MS = 12, 3000  # a page that loads itself so often in so short a time will never come to an end
 MAX_LISTED = 200  # errors and refused requests kept per run
 
 
@@ -72,6 +74,9 @@ class PageRunner(QObject):
         self._frame_wanted = False
         self._has_script = False
         self._loads_left = 0
+        self._loads_ms: deque[int] = deque(maxlen=RELOADS)
+        self._clock = QElapsedTimer()
+        self._clock.start()
         self._kill_reason = ""
         self._seen: set[BlockedRequest | PageError] = set()
         self._next_description = 0
@@ -150,6 +155,7 @@ class PageRunner(QObject):
     def clear(self) -> None:
         """Forget errors and refused requests."""
         self.errors, self.blocked, self._seen = [], [], set()
+        self._loads_ms.clear()
         self._kill_reason = ""
 
     def close_page(self) -> None:
@@ -250,11 +256,19 @@ class PageRunner(QObject):
         self._load_shell()
         self.page_stopped.emit(reason)
 
+    def _note_load(self) -> None:
+        """A page that loads itself again and again hangs as well, though it answers in between."""
+        self._loads_ms.append(self._clock.elapsed())
+        if len(self._loads_ms) == RELOADS and self._loads_ms[-1] - self._loads_ms[0] < RELOADS_MS:
+            self._watchdog.end_page("it went on loading itself again without end")
+
     @Slot(str, object)
     def _take_report(self, kind: str, fields: dict[str, Any]) -> None:
         match kind:
             case "created":
                 self._has_script = True
+                if fields["is_page"]:
+                    self._note_load()
             case "framed" if not self._has_script and self._loads_left > 0:
                 # Right after a process was ended, Chromium sometimes starts the next one without our script (seen once
                 # in ten on a busy machine): nobody would hear of this page's errors. So it is loaded again.

@@ -3,6 +3,7 @@
 By process id: Chromium's own Stop doesn't stop a page that loops for ever (tried).
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,16 @@ class Watchdog(QObject):
         """Stop watching."""
         self._ticker.stop()
 
+    def end_page(self, reason: str) -> None:
+        """Kill the page's process."""
+        process = self._find_process()
+        if process is None:
+            return
+        self.stop()
+        self.page_killed.emit(reason)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
     def _answer_to(self, ping: int) -> Callable[[object], None]:
         def answered(_result: object) -> None:
             self._answered = max(self._answered, ping)
@@ -114,9 +125,8 @@ class Watchdog(QObject):
             return
         try:
             reason = self._reason(process)
-            if reason:
-                self.stop()
-                self.page_killed.emit(reason)
-                process.kill()
         except psutil.NoSuchProcess:
             self._process = None
+            return
+        if reason:
+            self.end_page(reason)

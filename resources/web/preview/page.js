@@ -12,16 +12,50 @@
   const stringify = JSON.stringify;
   const report = (type, fields) => log(config.token + stringify({ type, ...fields }));
 
-  // WebRTC heeds neither the page's policy nor the request interceptor, so without network there is none, in any frame.
-  if (!config.network) {
-    const refuse = function () {
-      report('violation', { address: 'webrtc', directive: 'webrtc' });
-      throw new DOMException('The network is off for this project.', 'NotAllowedError');
-    };
-    for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection', 'WebTransport']) {
-      if (name in window) Object.defineProperty(window, name, { value: refuse, writable: false, configurable: false });
+  addListener.call(document, 'securitypolicyviolation', (event) => {
+    report('violation', { address: event.blockedURI, directive: event.effectiveDirective });
+  });
+
+  // WebRTC heeds neither the page's policy nor the request interceptor: it asks DNS for the names of its servers (tried).
+  // So without network there is none, in any frame: neither in those that load something and so run this script, nor in
+  // empty ones, which don't, and which the page can reach into at once. Those are caught when they are made (their load
+  // event comes before the page goes on) and when the page takes hold of them.
+  const PEERS = ['RTCPeerConnection', 'webkitRTCPeerConnection', 'WebTransport'];
+  const refuse = function () {
+    report('violation', { address: 'webrtc', directive: 'webrtc' });
+    throw new DOMException('The network is off for this project.', 'NotAllowedError');
+  };
+  const contentWindow = Object.getOwnPropertyDescriptor(HTMLIFrameElement.prototype, 'contentWindow').get;
+  const disarmFrame = (frame) => {
+    try {
+      disarm(contentWindow.call(frame));
+    } catch { /* no frame, or one of another origin, which has run this script */ }
+  };
+  const disarm = (view) => {
+    const known = Object.getOwnPropertyDescriptor(view, PEERS[0]);
+    if (known && !known.configurable) return;
+    for (const name of PEERS) {
+      if (name in view) Object.defineProperty(view, name, { value: refuse, writable: false, configurable: false });
     }
-  }
+    const watch = (page) => addListener.call(page, 'load', (event) => disarmFrame(event.target), true);
+    watch(view.document);
+    for (const name of ['contentWindow', 'contentDocument']) {
+      const { get } = Object.getOwnPropertyDescriptor(view.HTMLIFrameElement.prototype, name);
+      Object.defineProperty(view.HTMLIFrameElement.prototype, name, {
+        get() { disarmFrame(this); return get.call(this); }, enumerable: true, configurable: false,
+      });
+    }
+    for (const name of ['open', 'write', 'writeln']) {  // they take a document's listeners away
+      const native = view.Document.prototype[name];
+      view.Document.prototype[name] = function (...values) {
+        const result = native.apply(this, values);
+        watch(this);
+        for (const frame of this.querySelectorAll('iframe')) disarmFrame(frame);
+        return result;
+      };
+    }
+  };
+  if (!config.network) disarm(window);
   if (location.protocol !== 'preview:' || !location.host.startsWith('project-')) return;
 
   const native = {
@@ -66,9 +100,6 @@
     const stack = error ? String(error.stack) : new Error().stack;
     report('error', { message: values.map(shown).join(' '), stack, logged: true, ...place(stack) });
   };
-  document.addEventListener('securitypolicyviolation', (event) => {
-    report('violation', { address: event.blockedURI, directive: event.effectiveDirective });
-  });
 
   // Workers. What the policy refuses to a worker is seen only inside it, so a few words before its script tell it here;
   // to put them there, a worker of the project becomes a blob that loads it.
@@ -88,13 +119,14 @@
     const quoted = stringify(address);
     if (options && options.type === 'module') return `import ${quoted};`;
     return `{const at=(path)=>new URL(path,${quoted}).href;const load=importScripts.bind(self);const get=fetch.bind(self);` +
+      `const Inner=self.Worker;if(Inner)self.Worker=class extends Inner{constructor(path,how){super(at(path),how)}};` +
       `self.importScripts=(...paths)=>load(...paths.map(at));` +
       `self.fetch=(what,...rest)=>get(typeof what==='string'?at(what):what,...rest);}importScripts(${quoted});`;
   };
   const workerScript = (given, options) => {
     const address = new URL(given, document.baseURI);
     const blob = blobs.get(address.href);
-    if (!blob && address.host !== location.host) return address.href;
+    if (!blob && address.protocol !== 'data:' && address.host !== location.host) return address.href;
     return createObjectURL(new Blob([PRELUDE, blob || loader(address.href, options)], { type: 'text/javascript' }));
   };
   const NativeWorker = window.Worker;
@@ -442,5 +474,5 @@
     if (order) order(event.data);
   }, true);
   addListener.call(window, 'load', () => report('loaded', {}));
-  report('created', {});
+  report('created', { is_page: window.parent === window.top });
 })(__CONFIG__);
