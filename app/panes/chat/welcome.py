@@ -22,9 +22,9 @@ class PromptCard:
 
 PROMPT_CARDS = (
     PromptCard("mountain", "Mountain scene", "A snowy mountain scene with pine trees and a frozen lake"),
-    PromptCard("ball", "Bouncing balls", "Bouncing balls with trails"),
-    PromptCard("chart", "Remote-work trends", "A chart of remote-work trends"),
-    PromptCard("spark", "Particle galaxy", "A particle galaxy with 4 arms"),
+    PromptCard("ball", "Bouncing balls", "20 bouncing balls with trails"),
+    PromptCard("chart", "Remote-work trends", "A chart of remote-work trends by industry"),
+    PromptCard("cube", "Block world", "A block world at sunset"),
 )
 
 
