@@ -107,7 +107,7 @@ class ExpertCardView(QWidget):
         after = escape(shown(context.after[:CONTEXT_CHARACTERS])) if context else ""
         mark = f'background:{css("accent_background")};color:{css("text")}'
         code = f"font-family:'{mono}'"
-        return (f'<tr><td align="right" style="{code};color:{css("faint")}">{before}</td>'
+        return (f'<tr><td align="right" style="color:{css("dim")}">{use.count}&nbsp;of&nbsp;{use.of}&nbsp;&nbsp;</td>'
+                f'<td align="right" style="{code};color:{css("faint")}">{before}</td>'
                 f'<td style="{code}"><span style="{mark}">{escape(shown(use.text))}</span>'
-                f'<span style="color:{css("faint")}">{after}</span></td>'
-                f'<td style="color:{css("dim")}">&nbsp;&nbsp;{use.count} of {use.of}</td></tr>')
+                f'<span style="color:{css("faint")}">{after}</span></td></tr>')
