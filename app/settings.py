@@ -63,7 +63,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(key="theme", kind="choice", default="system", choices=("system", "light", "dark"), text="Colours"),
     Setting(key="model_dir", kind="text", default="", text="Folder of the model (empty: the one in the box)"),
     Setting(
-        key="temperature", kind="number", default=0.2, minimum=0, maximum=2, text="Temperature (0 = the likeliest)"
+        key="temperature", kind="number", default=0.1, minimum=0, maximum=2, text="Temperature (0 = the likeliest)"
     ),
     Setting(key="top_p", kind="number", default=0.95, minimum=0.01, maximum=1, text="Top-p (probability kept)"),
     Setting(key="seed", kind="whole", default=-1, minimum=-1, maximum=2**31 - 1, text="Seed (-1 = always a new one)"),

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "resources" / "docs"
-MOUNTAINS = "a snowy mountain scene at sunset with 80 pine trees and a frozen lake"
+MOUNTAINS = "a mountain scene at sunset with 80 pine trees and a frozen lake"
 VIEWS = ("experts", "usage", "specialisation", "bench", "anatomy", "code")
 SHOTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "window-dark.png": ("dark", "1600x1000", MOUNTAINS, ()),

@@ -21,7 +21,7 @@ class PromptCard:
 
 
 PROMPT_CARDS = (
-    PromptCard("mountain", "Mountain scene", "A snowy mountain scene with pine trees and a frozen lake"),
+    PromptCard("mountain", "Mountain scene", "A mountain scene at night with 80 pine trees and a frozen lake"),
     PromptCard("ball", "Bouncing balls", "20 bouncing balls with trails"),
     PromptCard("chart", "Remote-work trends", "A chart of remote-work trends by industry"),
     PromptCard("cube", "Block world", "A block world at sunset"),
