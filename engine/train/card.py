@@ -12,7 +12,7 @@ pipeline_tag: text-generation
 ---
 # Expertarium Nano
 
-A mixture-of-experts language model of 18.4M parameters (4M active per token) in the architecture of DeepSeek-V3 and
+A mixture-of-experts language model of 19.5M parameters (4.7M active per token) in the architecture of DeepSeek-V3 and
 Kimi K2: multi-head latent attention, one dense layer and five layers of 32 experts of which 4 are chosen by a sigmoid
 router with a balancing bias, and one shared expert. It was trained from scratch with MuonClip (Muon with RMS matching,
 QK-clip at 30) on programs that Expertarium's own corpus generates, and is stored as Kimi K2 is: block FP8 (e4m3).
