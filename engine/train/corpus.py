@@ -4,7 +4,8 @@
 stage of training are in mixture.toml: `create` (a request, answered by a program), `understood` (the same, cut off
 after the program's first line: cheap practice in reading requests), `edit` (a change to a program, answered by an edit
 block), `switch` (a new program asked for while another is there), `fix` (a report of an error, answered by the mended
-line), `chat` and `decline` (from chat.toml, outside.toml).
+line), `chat` and `decline` (from chat.toml, outside.toml). `edit_part` and `fix_part` are edits and fixes of a file
+that has only the lines near the change: to find a line and copy it is learnt there at a fifth of the tokens.
 
 The split: a wording (a prompt of a kind file, a frame of an edit, a line of chat.toml or outside.toml) and a
 combination of two or more settings is for training or held out by its hash. A training sample has neither a held-out
@@ -16,12 +17,12 @@ import hashlib
 import random
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.prompt import earlier_answer, user_text
-from engine.train.edit_blocks import Part, diff_parts
+from engine.train.edit_blocks import Part, diff_parts, near_changes
 from engine.train.faults import misspell
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import EDIT_FRAMES, Request, compose_edit, compose_request, join_words, with_typo
@@ -29,7 +30,7 @@ from engine.train.phrasing import EDIT_FRAMES, Request, compose_edit, compose_re
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
-SAMPLE_TYPES = ("create", "understood", "edit", "switch", "fix", "chat", "decline")
+SAMPLE_TYPES = ("create", "understood", "edit", "edit_part", "switch", "fix", "fix_part", "chat", "decline")
 _FENCE = "```html index.html\n"
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
@@ -117,10 +118,10 @@ class Corpus:
             return self._create(chosen, rng, cut=False)
         if sample_type == "understood":
             return self._create(chosen, rng, cut=True)
-        if sample_type == "edit":
-            return self._edit(chosen, rng)
-        if sample_type == "fix":
-            return self._fix(chosen, rng)
+        if sample_type in ("edit", "edit_part"):
+            return self._edit(chosen, rng, part=sample_type == "edit_part")
+        if sample_type in ("fix", "fix_part"):
+            return self._fix(chosen, rng, part=sample_type == "fix_part")
         assert sample_type == "switch", sample_type
         return self._switch(chosen, rng)
 
@@ -173,7 +174,7 @@ class Corpus:
             "switch", _state(kind, asked), request, asked, (_user(in_context(before, text)),), rng, before=before
         )
 
-    def _edit(self, kind: Kind, rng: random.Random) -> Sample:
+    def _edit(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:
         first = self._asked(kind, rng)
         old = _state(kind, first)
         changes = self._changes(old, rng)
@@ -181,6 +182,8 @@ class Corpus:
         new = _State(kind=kind, settings=settings, listed=(old.listed | set(changes)))
         before, _ = _render(old)
         after, _ = _render(new)
+        if part:
+            before, after = near_changes(before, after, rng)
         request = compose_edit(kind, self._pick(EDIT_FRAMES, "edit", rng), changes, rng)
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
         head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n```edit index.html\n"
@@ -190,7 +193,7 @@ class Corpus:
             earlier = self._request(kind, first, rng)
             messages = (_user(earlier.text), _assistant(_earlier(kind, rng)), *messages)
         return Sample(
-            type="edit",
+            type="edit_part" if part else "edit",
             kind=kind.name,
             messages=messages,
             answer=answer,
@@ -203,15 +206,23 @@ class Corpus:
             before=before,
         )
 
-    def _fix(self, kind: Kind, rng: random.Random) -> Sample:
+    def _fix(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:
         """The page reports an error after a name was misspelt; the line is put right."""
         state = _state(kind, self._asked(kind, rng))
         program, _ = _render(state)
         fault = misspell(program, rng)
+        if part:
+            shown, program = near_changes(fault.program, program, rng)
+            line = next(
+                at
+                for at, pair in enumerate(zip(shown.split("\n"), program.split("\n"), strict=True), start=1)
+                if pair[0] != pair[1]
+            )
+            fault = replace(fault, program=shown, line=line)
         head = f"A name was misspelt: {fault.wrong} is now {fault.right}.\n\n```edit index.html\n"
         answer, spans = _edit_answer(head, diff_parts(fault.program, program))
         return Sample(
-            type="fix",
+            type="fix_part" if part else "fix",
             kind=kind.name,
             messages=(_user(in_context(fault.program, fault.report())),),
             answer=answer,

@@ -66,7 +66,7 @@ def _context_weights(offsets: Sequence[tuple[int, int]], text: str, program: str
     found = text.find(program) if program else -1
     if found < 0:
         return [PROMPT_WEIGHT] * len(offsets)
-    first, last = found + program.index("\n") + 1, found + len(program)
+    first, last = found + len(program.partition("\n")[0]) + 1, found + len(program)
     return [CONTEXT_WEIGHT if first <= start and stop <= last else PROMPT_WEIGHT for start, stop in offsets]
 
 

@@ -1,8 +1,11 @@
 """From two versions of a program to the SEARCH/REPLACE parts that lead from one to the other."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+NEAR_LINES = 4  # at most, on either side of a change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,26 @@ def diff_parts(old: str, new: str) -> list[Part]:
         lead, tail = current[first : start + shift], current[stop + shift : last]
         parts.append(Part(search=tuple(current[first:last]), replace=(*lead, *after[new_start:new_stop], *tail)))
     return parts
+
+
+def near_changes(old: str, new: str, rng: random.Random) -> tuple[str, str]:
+    """Two versions of a program cut down to their first line, the lines that differ, and some lines near those."""
+    before, after = old.split("\n"), new.split("\n")
+    old_lines, new_lines = [], []
+    for tag, start, stop, new_start, new_stop in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag != "equal":
+            old_lines += before[start:stop]
+            new_lines += after[new_start:new_stop]
+            continue
+        ahead, behind = rng.randint(0, NEAR_LINES), rng.randint(0, NEAR_LINES)
+        same = before[start:stop]
+        if start == 0:
+            same = same[:1] + same[1:][max(0, stop - 1 - behind) :]
+        elif ahead + behind < len(same):
+            same = same[:ahead] + same[len(same) - behind :]
+        old_lines += same
+        new_lines += same
+    return "\n".join(old_lines), "\n".join(new_lines)
 
 
 def _grow(lines: Sequence[str], start: int, stop: int) -> tuple[int, int]:

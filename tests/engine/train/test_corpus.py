@@ -9,7 +9,7 @@ import pytest
 
 from engine.artifacts import apply_answer, understood
 from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, is_held_out, random_setting
-from engine.train.edit_blocks import diff_parts
+from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
 from engine.train.phrasing import with_typo
 
@@ -146,14 +146,13 @@ def test_answers_applied_give_the_program(split) -> None:
     corpus = Corpus(8, split, kinds=tuple(KINDS))
     rng = random.Random(8)
     for kind in KINDS:
-        for sample_type in ("create", "edit", "edit", "edit", "edit", "switch"):
+        for sample_type in ("create", "edit", "edit", "edit", "edit", "edit_part", "switch", "fix", "fix_part"):
             sample = corpus.sample_of(sample_type, rng, kind)
             applied = apply_answer({"index.html": sample.before} if sample.before else {}, sample.answer)
             assert not applied.rejects
             assert applied.files == {"index.html": sample.program}
-            assert ("```html index.html\n" + sample.before + "```\n\n" in sample.messages[-1]["content"]) == bool(
-                sample.before
-            )
+            shown = "```html index.html\n" + sample.before.removesuffix("\n") + "\n```\n\n"
+            assert (shown in sample.messages[-1]["content"]) == bool(sample.before)
             assert sample.before != sample.program
 
 
@@ -170,13 +169,23 @@ def test_edit_parts_are_short_and_unique() -> None:
     assert (gone.search, gone.replace) == (("new",), ())
 
 
+def test_near_changes_keep_the_first_line_and_the_change() -> None:
+    old = "<!-- a -->\n" + "\n".join(f"line {number};" for number in range(60))
+    new = old.replace("line 30;", "line x;").replace("<!-- a -->", "<!-- b -->")
+    for seed in range(20):
+        before, after = near_changes(old, new, random.Random(seed))
+        assert before.startswith("<!-- a -->\n")
+        assert after == before.replace("line 30;", "line x;").replace("<!-- a -->", "<!-- b -->") != before
+        assert before.count("\n") <= 18
+
+
 def test_the_splits_share_no_wording_and_no_combination(train: Corpus, held_out: Corpus) -> None:
     words: dict[str, set[str]] = {"train": set(), "held_out": set()}
     for name, corpus in (("train", train), ("held_out", held_out)):
         for index in range(400):
             sample = corpus.sample(index)
             words[name].update(sample.templates)
-            prefix = "edit " if sample.type == "edit" else ""
+            prefix = "edit " if sample.type in ("edit", "edit_part") else ""
             if len(sample.asked) > 1:
                 assert is_held_out(combination(prefix + sample.kind, sample.asked)) == (name == "held_out")
     assert not words["train"] & words["held_out"]
