@@ -1,6 +1,7 @@
 """Counts over a RoutingTrace that is still growing, so that a view of it costs what is new and not what there is.
 
-The numbers are those of routing_stats.expert_load and weight_sum (tests compare them). Standard library and numpy only.
+The numbers are those of routing_stats.expert_load and weight_sum over the tokens' passes (tests compare them).
+Standard library and numpy only.
 
 Legend: N tokens, L MoE layers, E experts per layer, K experts per token.
 """
@@ -70,7 +71,7 @@ class _Ladder:
         while done < len(rows):
             room = BLOCK_TOKENS - len(self.rows) % BLOCK_TOKENS
             part = rows[done:done + room]
-            load, weights = load_and_weights(self._trace, part)
+            load, weights = self._sums(part)
             self._load += load
             if self._weights is not None and weights is not None:
                 self._weights += weights
@@ -86,7 +87,7 @@ class _Ladder:
         if (first, end) == (0, len(self.rows)):
             return self._load, self._weights
         if end - first <= BLOCK_TOKENS:
-            return load_and_weights(self._trace, self.rows[first:max(first, end)])
+            return self._sums(self.rows[first:max(first, end)])
         load, weights = self._up_to(end)
         load_before, weights_before = self._up_to(first)
         return load - load_before, None if weights is None or weights_before is None else weights - weights_before
@@ -94,10 +95,13 @@ class _Ladder:
     def _up_to(self, end: int) -> tuple[npt.NDArray[np.int64], F64 | None]:
         step = min((end + BLOCK_TOKENS // 2) // BLOCK_TOKENS, len(self._load_steps) - 1)
         at = step * BLOCK_TOKENS
-        load, weights = load_and_weights(self._trace, self.rows[min(at, end):max(at, end)])
+        load, weights = self._sums(self.rows[min(at, end):max(at, end)])
         sign = 1 if end >= at else -1
         both = None if weights is None or self._weights is None else self._weight_steps[step] + sign * weights
         return self._load_steps[step] + sign * load, both
+
+    def _sums(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], F64 | None]:
+        return load_and_weights(self._trace, self._trace.passes(rows))
 
 
 class RoutingTally:

@@ -101,10 +101,13 @@ def sample_of(trace: RoutingTrace, rows: Rows = None) -> Sample:
 
 
 def usage(trace: RoutingTrace, rows: Rows = None) -> Usage:
-    """Measure the balance of every layer over some rows of a trace (None: all); no rows give no layers."""
+    """Measure the balance of every layer over some tokens of a trace (None: all); no tokens give no layers.
+
+    Counted are the passes that read the prompt's tokens and wrote the answer's (RoutingTrace.passes).
+    """
     sample = sample_of(trace, rows)
     comparisons = len(trace.layers) * trace.num_experts
-    ids = trace.ids if rows is None else trace.ids[np.asarray(rows, np.intp)]
+    ids = trace.ids[trace.passes(rows)]
     layers = [] if not len(ids) else [
         _layer_usage(layer, ids[:, position], trace.num_experts, comparisons)
         for position, layer in enumerate(trace.layers)]

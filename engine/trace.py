@@ -1,8 +1,9 @@
 """RoutingTrace: which experts ran for which token, as values; its wire form and its file format.
 
-Row n of every array belongs to token n and is the routing of the forward pass *over* that token. A `.moetrace`
-file is a safetensors container (u16 and f16 tensors, JSON metadata): it opens without the model, here or with
-any safetensors reader. Statistics over a trace are in routing_stats.py. Standard library and numpy only.
+Row n of every array is the routing of the forward pass *over* token n, the pass that read it. An answer's token was
+written by the pass before, over the token in front of it: `RoutingTrace.passes` gives that one. A `.moetrace` file is a
+safetensors container (u16 and f16 tensors, JSON metadata): it opens without the model, here or with any safetensors
+reader. Statistics over a trace are in routing_stats.py. Standard library and numpy only.
 
 Legend: N tokens, L MoE layers, E experts per layer, K experts per token, C = 2K candidates.
 """
@@ -162,6 +163,7 @@ class RoutingTrace:
         self.model: dict[str, Any] = dict(model or {})
         self.fingerprint = fingerprint
         self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._is_decode = np.zeros(0, np.bool_)
         self._capacity = 0
 
     def __len__(self) -> int:
@@ -242,6 +244,7 @@ class RoutingTrace:
         self._grow(filled + len(tokens))
         for name, array in self._arrays.items():
             array[filled:filled + len(tokens)] = new[name]
+        self._is_decode[filled:filled + len(tokens)] = [token.phase == "decode" for token in tokens]
         self.tokens.extend(tokens)
 
     def append_wire(self, chunk: Mapping[str, Any]) -> int:
@@ -264,10 +267,20 @@ class RoutingTrace:
             grown = np.zeros((self._capacity, *old.shape[1:]), old.dtype)
             grown[: len(self.tokens)] = old[: len(self.tokens)]
             self._arrays[name] = grown
+        self._is_decode = np.concatenate([self._is_decode, np.zeros(self._capacity - len(self._is_decode), np.bool_)])
 
     def rows_of(self, phase: Phase) -> npt.NDArray[np.intp]:
         """Give the row numbers of a phase, for `take` and the statistics."""
-        return np.array([n for n, token in enumerate(self.tokens) if token.phase == phase], dtype=np.intp)
+        return np.flatnonzero(self._is_decode[: len(self.tokens)] == (phase == "decode"))
+
+    def passes(self, rows: npt.NDArray[np.intp] | Sequence[int] | None = None) -> npt.NDArray[np.intp]:
+        """Give the row of the pass that is told of each token (None: all): [N].
+
+        For the prompt's tokens that is the pass that read them, for the answer's the one before, that wrote them.
+        Where a trace begins with an answer, nothing is known of the pass that wrote its first token; it keeps its own.
+        """
+        index = np.arange(len(self.tokens), dtype=np.intp) if rows is None else np.asarray(rows, dtype=np.intp)
+        return np.maximum(index - self._is_decode[index], 0)
 
     def take(self, rows: npt.NDArray[np.intp] | Sequence[int]) -> "RoutingTrace":
         """Copy some rows into a trace of their own."""
@@ -275,6 +288,7 @@ class RoutingTrace:
         part = RoutingTrace(num_experts=self.num_experts, model=self.model, fingerprint=self.fingerprint)
         part.layers = self.layers
         part.tokens = [self.tokens[row] for row in index]
+        part._is_decode = self._is_decode[index]
         part._arrays = {name: array[: len(self.tokens)][index] for name, array in self._arrays.items()}
         part._capacity = len(index)
         return part
@@ -284,6 +298,7 @@ class RoutingTrace:
         frozen = RoutingTrace(num_experts=self.num_experts, model=self.model, fingerprint=self.fingerprint)
         frozen.layers, frozen.tokens, frozen._capacity = self.layers, list(self.tokens), len(self.tokens)
         frozen._arrays = {name: array[: len(self.tokens)] for name, array in self._arrays.items()}
+        frozen._is_decode = self._is_decode[: len(self.tokens)]
         return frozen
 
     def block(self) -> RoutingBlock:

@@ -55,29 +55,30 @@ class LayerRouting:
 
 
 def layer_routings(trace: RoutingTrace, token: int) -> list[LayerRouting]:
-    """Return a token's routing in every MoE layer."""
+    """Return a token's routing in every MoE layer: of the pass that read it, or wrote it if it is the answer's."""
+    row = int(trace.passes([token])[0])
     return [
         LayerRouting(
             layer=layer,
-            candidates=_candidates(trace, token, position),
-            margin=None if trace.margin is None else float(trace.margin[token, position]),
-            shared=None if trace.shared is None else float(trace.shared[token, position]),
+            candidates=_candidates(trace, row, position),
+            margin=None if trace.margin is None else float(trace.margin[row, position]),
+            shared=None if trace.shared is None else float(trace.shared[row, position]),
         )
         for position, layer in enumerate(trace.layers)
     ]
 
 
-def _candidates(trace: RoutingTrace, token: int, position: int) -> tuple[Candidate, ...]:
-    chosen = [int(expert) for expert in trace.ids[token, position] if expert != UNUSED_EXPERT]
+def _candidates(trace: RoutingTrace, row: int, position: int) -> tuple[Candidate, ...]:
+    chosen = [int(expert) for expert in trace.ids[row, position] if expert != UNUSED_EXPERT]
     weights: dict[int, float] = {}
     if trace.weights is not None:
-        weights = dict(zip(chosen, map(float, trace.weights[token, position]), strict=False))
+        weights = dict(zip(chosen, map(float, trace.weights[row, position]), strict=False))
         chosen.sort(key=lambda expert: -weights[expert])
     scores: dict[int, tuple[float | None, float | None]] = {}
     if trace.candidates is not None:
-        for slot, expert in enumerate(trace.candidates[token, position]):
-            raw = None if trace.raw is None else float(trace.raw[token, position, slot])
-            biased = None if trace.biased is None else float(trace.biased[token, position, slot])
+        for slot, expert in enumerate(trace.candidates[row, position]):
+            raw = None if trace.raw is None else float(trace.raw[row, position, slot])
+            biased = None if trace.biased is None else float(trace.biased[row, position, slot])
             scores[int(expert)] = raw, biased
     runners_up = [expert for expert in scores if expert not in chosen and expert != UNUSED_EXPERT]
     return tuple(

@@ -11,7 +11,7 @@ from app.panes.inspector.colorings import COLORINGS, TokenColors, absence
 from app.panes.inspector.legend import Legend
 from app.theme.theme import Theme
 from engine.routing_stats import leading_expert
-from engine.specialisation import specialisation
+from engine.specialisation import labels_of_next, specialisation
 from engine.token_classes import CLASSES, classify
 from engine.trace import RoutingTrace
 
@@ -48,12 +48,13 @@ def tint_colors(trace: RoutingTrace, kind: str, layer_row: int, theme: Theme) ->
 
 
 def _by_class(trace: RoutingTrace, rows: npt.NDArray[np.intp], layer_row: int, theme: Theme) -> TintColors:
-    table = specialisation(trace, classify(trace.tokens), CLASSES, rows)
+    passes = trace.passes(rows)
+    table = specialisation(trace, labels_of_next(classify(trace.tokens)), CLASSES, passes)
     layer = trace.layers[layer_row]
     class_of = np.full(trace.num_experts, -1)
     for claim in reversed([claim for claim in table.claims() if claim.layer == layer]):
         class_of[claim.expert] = CLASSES.index(claim.token_class)
-    leaders = leading_expert(trace, layer_row, rows)
+    leaders = leading_expert(trace, layer_row, passes)
     classes = np.where(leaders >= 0, class_of[leaders], -1)
     hues = np.array([theme.expert_color(index).rgba() for index in range(len(CLASSES))], np.uint32)
     argb = np.where(classes >= 0, tinted(hues)[classes], np.uint32(0))
@@ -92,7 +93,7 @@ def writers_in_words(trace: RoutingTrace, first: int, last: int, layer_row: int)
     outside = rows[(rows < first) | (rows > last)]
     if not len(inside):
         return ""
-    ids = trace.ids[:, layer_row]
+    ids = trace.ids[trace.passes(), layer_row]
     every = np.arange(trace.num_experts)
     here = (ids[inside][:, :, None] == every).any(axis=1).mean(axis=0)
     else_ = (ids[outside][:, :, None] == every).any(axis=1).mean(axis=0) if len(outside) else np.zeros(len(every))

@@ -34,7 +34,7 @@ def test_an_expert_is_muted_and_what_changes_is_shown(qtbot: QtBot, window: Main
     layer = trace.layers[0]
     click(qtbot, page.pick_button)
     muted = int(page.experts.text())
-    assert muted in trace.ids[len(trace) - 30, 0]
+    assert muted in trace.ids[len(trace) - 31, 0]
     click(qtbot, page.add_button)
     assert page.changes() == [{"layers": [layer, layer], "experts": [muted], "action": "mute"}]
 

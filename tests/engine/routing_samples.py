@@ -3,15 +3,16 @@
 import numpy as np
 import numpy.typing as npt
 
-from engine.trace import RoutingBlock, RoutingTrace, TraceToken
+from engine.trace import Phase, RoutingBlock, RoutingTrace, TraceToken
 
 
-def trace_of(ids_NLK: npt.NDArray[np.integer], num_experts: int, *, texts: list[str] | None = None) -> RoutingTrace:
-    """Answer tokens with these experts; `texts` follow one another in the answer."""
+def trace_of(ids_NLK: npt.NDArray[np.integer], num_experts: int, *, texts: list[str] | None = None,
+             phase: Phase = "decode") -> RoutingTrace:
+    """Tokens that were read by these experts; `texts` follow one another."""
     trace = RoutingTrace(num_experts=num_experts, model={"id": "sample"})
     words = texts or ["x"] * len(ids_NLK)
     ends = np.cumsum([len(word) for word in words]).tolist()
-    tokens = [TraceToken(id=0, text=word, phase="decode", start=end - len(word), end=end)
+    tokens = [TraceToken(id=0, text=word, phase=phase, start=end - len(word), end=end)
               for word, end in zip(words, ends, strict=True)]
     layers = tuple(range(1, ids_NLK.shape[1] + 1))
     trace.append(tokens, RoutingBlock(layers=layers, ids=ids_NLK.astype(np.uint16)))

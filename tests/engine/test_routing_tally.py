@@ -40,9 +40,9 @@ def test_a_range_counts_what_the_statistics_count(
     rows = [row for row in range(first, stop) if phase in (None, trace.tokens[row].phase)]
     usage = tally.usage(phase, first, last)
     assert usage.num_tokens == len(rows)
-    assert usage.load.tolist() == expert_load(trace, rows).tolist()
+    assert usage.load.tolist() == expert_load(trace, trace.passes(rows)).tolist()
     assert usage.weights is not None
-    assert np.allclose(usage.weights, weight_sum(trace, rows), atol=1e-3)
+    assert np.allclose(usage.weights, weight_sum(trace, trace.passes(rows)), atol=1e-3)
     assert set(rows) <= set(tally.rows(phase).tolist())
 
 
@@ -55,7 +55,7 @@ def test_a_tally_follows_a_trace_that_grows_and_blocks_are_summed_once(trace: Ro
     assert tally.usage("decode").load.sum() == total
     tally.update()
     assert tally.num_counted == len(trace)
-    assert tally.usage("decode").load.tolist() == expert_load(trace, trace.rows_of("decode")).tolist()
+    assert tally.usage("decode").load.tolist() == expert_load(trace, trace.passes(trace.rows_of("decode"))).tolist()
     assert before.sum() == total  # a value once given does not change under its reader
 
 

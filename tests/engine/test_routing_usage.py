@@ -10,7 +10,7 @@ from tests.engine.routing_samples import plant, random_ids, trace_of
 
 def test_a_layer_by_hand() -> None:
     ids = np.array([[[0, 1]], [[0, 2]], [[0, 1]], [[0, 2]]])
-    found = usage(trace_of(ids, 8)).layers[0]
+    found = usage(trace_of(ids, 8, phase="prefill")).layers[0]
     assert found.layer == 1
     assert found.load.tolist() == [4, 2, 2, 0, 0, 0, 0, 0]
     assert (found.load_by_chance, found.max_over_mean, found.never_used) == (1.0, 4.0, 5)
@@ -62,9 +62,17 @@ def test_neighbours_that_repeat_count_as_fewer_tokens() -> None:
 
 def test_places_that_stayed_empty_are_no_expert() -> None:
     ids = np.array([[[0, UNUSED_EXPERT]], [[1, UNUSED_EXPERT]]])
-    found = usage(trace_of(ids, 4)).layers[0]
+    found = usage(trace_of(ids, 4, phase="prefill")).layers[0]
     assert found.load.tolist() == [1, 1, 0, 0]
     assert (found.load_by_chance, found.reuse, found.reuse_by_chance) == (0.5, 0.0, 0.25)
+
+
+def test_an_answer_s_tokens_count_the_passes_that_wrote_them() -> None:
+    trace = trace_of(np.array([[[0]], [[1]]]), 4, phase="prefill")
+    answer = trace_of(np.array([[[2]], [[3]]]), 4)
+    trace.append(answer.tokens, answer.block())
+    assert usage(trace, [2, 3]).layers[0].load.tolist() == [0, 1, 1, 0]
+    assert usage(trace, [0, 1]).layers[0].load.tolist() == [1, 1, 0, 0]
 
 
 def test_rows_are_told_and_no_rows_give_nothing() -> None:

@@ -91,6 +91,9 @@ def test_rows_of_a_phase_and_selections() -> None:
     trace.append(make_tokens(2, "prefill"), make_block(2, seed=1))
     trace.append(make_tokens(3), make_block(3, seed=2))
     assert trace.rows_of("decode").tolist() == [2, 3, 4]
+    assert trace.passes().tolist() == [0, 1, 1, 2, 3]  # read, read, written by the pass before
+    assert trace.passes([4, 0]).tolist() == [3, 0]
+    assert trace.take([2, 3]).passes().tolist() == trace.snapshot().take([2, 3]).passes().tolist() == [0, 0]
     part = trace.take([4, 0])
     assert [token.phase for token in part.tokens] == ["decode", "prefill"]
     assert np.array_equal(part.ids[1], trace.ids[0])

@@ -31,7 +31,7 @@ from app.services.runner import PageRunner
 from app.theme.controls import Tone, make_button, make_label, set_tone
 from app.theme.metrics import GAP_S
 from app.theme.theme import Theme
-from engine.trace import UNUSED_EXPERT
+from engine.routing_stats import leading_expert
 
 if TYPE_CHECKING:
     from engine.trace import RoutingTrace
@@ -205,8 +205,11 @@ class ExpertBench(TracePage):
             self._say("Select a token first, and a layer that has experts.", "error")
             return
         row = trace.layers.index(self.first.value())
-        ids = [int(expert) for expert in trace.ids[first, row] if expert != UNUSED_EXPERT]
-        self.experts.setText(str(ids[0]))
+        leader = int(leading_expert(trace, row, trace.passes([first]))[0])
+        if leader < 0:
+            self._say("No expert ran in this layer for the selected token. Choose another layer.", "error")
+            return
+        self.experts.setText(str(leader))
         self.last.setValue(self.first.value())
 
     @Slot()

@@ -86,17 +86,18 @@ def absence(trace: RoutingTrace, coloring: Coloring, *, has_probabilities: bool)
 def token_values(trace: RoutingTrace, coloring: Coloring, layer_row: int | None, rows: Rows) -> F64:
     """Give what a colouring shows of some tokens: [N], NaN where it isn't given.
 
-    An expert number for LEADER, 1 for an answer's token for PHASE.
+    An expert number for LEADER, 1 for an answer's token for PHASE. Routing is that of the tokens' passes.
     """
+    passes = trace.passes(rows)
     if coloring is LEADER:
-        leaders = leading_expert(trace, layer_row or 0, rows).astype(np.float64)
+        leaders = leading_expert(trace, layer_row or 0, passes).astype(np.float64)
         return np.asarray(np.where(leaders < 0, np.nan, leaders), np.float64)
     if coloring is ENTROPY:
-        return choice_entropy(trace, rows, layer_row)
+        return choice_entropy(trace, passes, layer_row)
     if coloring is MARGIN:
-        return token_margin(trace, rows, layer_row)
+        return token_margin(trace, passes, layer_row)
     if coloring is SHARED:
-        return token_shared(trace, rows, layer_row)
+        return token_shared(trace, passes, layer_row)
     if coloring is SURPRISE:
         return surprise(trace, rows)
     return np.array([trace.tokens[row].phase == "decode" for row in rows], np.float64)

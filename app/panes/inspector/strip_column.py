@@ -152,7 +152,7 @@ class StripColumn(QWidget):
         if layer_row < 0 or self._trace is None:
             self.strip.set_marked(None)
         else:
-            self.strip.set_marked((self._trace.ids[:, layer_row][self._shown] == expert).any(axis=1))
+            self.strip.set_marked((self._trace.ids[self._trace.passes(self._shown), layer_row] == expert).any(axis=1))
 
     # --- building
 

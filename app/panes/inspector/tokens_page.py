@@ -173,7 +173,7 @@ class TokensPage(TracePage):
         token = trace.tokens[row]
         layers = layer_routings(trace, row)
         heading = f"“{visible_text(token.text)}” · {'answer' if token.phase == 'decode' else 'prompt'} token {row}"
-        notes = [f"id {token.id}"]
+        notes = [f"id {token.id}", self._pass_text(trace, row)]
         if token.logprob is not None:
             notes.append(f"probability {math.exp(token.logprob):.1%}")
         if trace.candidates is None:
@@ -184,6 +184,15 @@ class TokensPage(TracePage):
         )
         self.heat_map.set_marked([(place, expert) for place, layer in enumerate(layers) for expert in layer.experts])
         self.strip.setAccessibleDescription(f"{heading}. {' · '.join(notes)}. {self._token_text(row)}")
+
+    def _pass_text(self, trace: RoutingTrace, row: int) -> str:
+        """Say whose pass through the model the experts on show belong to."""
+        if trace.tokens[row].phase == "prefill":
+            return "experts that read it"
+        before = int(trace.passes([row])[0])
+        if before == row:
+            return "experts that read it: the pass that wrote it is not in this trace"
+        return f"experts that wrote it, having read “{visible_text(trace.tokens[before].text)}”"
 
     def _show_range(self, trace: RoutingTrace, usage: Usage) -> None:
         first, last = self._selection

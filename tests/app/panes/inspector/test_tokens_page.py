@@ -23,13 +23,13 @@ EXPERTS, TOP_K = 12, 2
 
 
 def grow(trace: RoutingTrace, experts: list[int], phase: Phase, *, bare: bool = False) -> None:
-    """Add a token for each expert, which leads in layer 1; in layer 2 the one after it does."""
+    """Add a token for each expert, which leads in layer 1 when it is read; in layer 2 the one after it does."""
     count = len(experts)
     ids = np.empty((count, len(LAYERS), TOP_K), np.uint16)
     for row, expert in enumerate(experts):
         ids[row, 0], ids[row, 1] = (expert, (expert + 1) % EXPERTS), ((expert + 1) % EXPERTS, (expert + 2) % EXPERTS)
     weights = np.tile(np.array([0.75, 0.25], np.float16), (count, len(LAYERS), 1))
-    steps = np.linspace(0.1, 0.5, count, dtype=np.float16)[:, None].repeat(len(LAYERS), axis=1)
+    steps = (0.05 * np.arange(len(trace), len(trace) + count)).astype(np.float16)[:, None].repeat(len(LAYERS), axis=1)
     candidates = np.concatenate([ids, (ids + 5) % EXPERTS], axis=2).astype(np.uint16)
     scores = np.tile(np.array([0.9, 0.8, 0.7, 0.6], np.float16), (count, len(LAYERS), 1))
     full = {} if bare else {"weights": weights, "margin": steps, "shared": steps, "candidates": candidates,
@@ -45,8 +45,8 @@ def grow(trace: RoutingTrace, experts: list[int], phase: Phase, *, bare: bool = 
 @pytest.fixture
 def trace() -> RoutingTrace:
     trace = RoutingTrace(num_experts=EXPERTS, model={"id": "nano"}, fingerprint="abc")
-    grow(trace, [0, 0, 1], "prefill")
-    grow(trace, [4, 4, 4, 4, 5, 5, 6], "decode")
+    grow(trace, [0, 0, 4], "prefill")  # reading a token writes the next: the answer's were written by 4 4 4 4 5 5 6
+    grow(trace, [4, 4, 4, 5, 5, 6, 6], "decode")
     return trace
 
 
@@ -103,7 +103,8 @@ def test_another_layer_colours_by_its_own_leading_experts(qtbot: QtBot, page: To
 
 def test_experts_beyond_the_seven_most_frequent_share_a_grey(qtbot: QtBot, page: TokensPage) -> None:
     trace = RoutingTrace(num_experts=EXPERTS)
-    grow(trace, [expert for expert in range(9) for _ in range(10 - expert)], "decode")
+    grow(trace, [0], "prefill")
+    grow(trace, [*[expert for expert in range(9) for _ in range(10 - expert)][1:], 8], "decode")
     page.show_trace(trace, (-1, -1))
     items = page.column.legend.legend().items
     assert [item.short for item in items] == ["0", "1", "2", "3", "4", "5", "6", "others"]
@@ -111,8 +112,8 @@ def test_experts_beyond_the_seven_most_frequent_share_a_grey(qtbot: QtBot, page:
 
 
 @pytest.mark.parametrize(("coloring", "low", "high"), [
-    ("Entropy", "≤ 0.81", "≥ 0.81"), ("Margin", "0.000", "≥ 0.480"), ("Surprise", "0.0 bits", "≥ 8.0 bits"),
-    ("Shared", "≤ 10%", "≥ 50%"),
+    ("Entropy", "≤ 0.81", "≥ 0.81"), ("Margin", "0.000", "≥ 0.385"), ("Surprise", "0.0 bits", "≥ 8.0 bits"),
+    ("Shared", "≤ 2%", "≥ 38%"),
 ])  # fmt: skip
 def test_a_value_s_colouring_has_a_scale_with_its_numbers(
     qtbot: QtBot, page: TokensPage, coloring: str, low: str, high: str
@@ -243,6 +244,19 @@ def test_the_detail_lists_scores_and_runners_up_of_a_layer(qtbot: QtBot, page: T
     assert tree.isExpanded(model.index(1, 0))
 
 
+def test_the_detail_says_which_pass_its_experts_belong_to(page: TokensPage, pane: InspectorPane) -> None:
+    pane.select_tokens(2, 2)
+    assert "experts that read it" in page.detail.note()
+    pane.select_tokens(8, 8)
+    assert "experts that wrote it, having read “t7”" in page.detail.note()
+    model = page.detail.model()
+    assert model.index(0, 1).data() == "5 · 6"
+    answer = RoutingTrace(num_experts=EXPERTS)
+    grow(answer, [1, 2], "decode")
+    page.show_trace(answer, (0, 0))
+    assert "the pass that wrote it is not in this trace" in page.detail.note()
+
+
 def test_scores_that_a_source_does_not_give_are_said_to_be_absent(page: TokensPage) -> None:
     bare = RoutingTrace(num_experts=EXPERTS)
     grow(bare, [1, 2], "decode", bare=True)
@@ -266,7 +280,7 @@ def test_tokens_that_come_in_are_counted_and_coloured_without_moving_the_old_one
     qtbot.waitUntil(lambda: page.strip.token_count() == 37)
     assert page.heat.caption.full_text() == "37 answer tokens"
     assert edge(page, 0) == before
-    assert page.column.legend.legend().items[0].text == "9 · 81%"
+    assert page.column.legend.legend().items[0].text == "9 · 78%"  # 29 of 37: another wrote the first
 
 
 def test_a_long_trace_is_counted_in_parts_and_ends_as_the_statistics_say(
@@ -282,7 +296,7 @@ def test_a_long_trace_is_counted_in_parts_and_ends_as_the_statistics_say(
     qtbot.waitUntil(lambda: page.strip.token_count() == 420)
     assert page.strip.selection() == (300, 301)
     table = list(csv.DictReader(page.heat.table().as_csv().splitlines()))
-    assert [int(row["chosen"]) for row in table] == expert_load(long, [300, 301]).ravel().tolist()
+    assert [int(row["chosen"]) for row in table] == expert_load(long, long.passes([300, 301])).ravel().tolist()
 
 
 # --- reading aloud, hovering, exporting
