@@ -1,57 +1,53 @@
 """From the routing a model returns (tensors on its device) to RoutingBlock (arrays on the host).
 
-Decoding steps are gathered and converted together when a chunk is sent, so that a step itself waits for nothing.
+Decoding steps are gathered, computed and converted together when a chunk is sent, so that a step waits for nothing.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from engine.models.base import Routing
+from engine.models.base import Recorded, Routing
 from engine.trace import F16, U16, RoutingBlock
 
 _BY_PLACE = ("ids", "weights")
+_FULL = ("candidates", "raw", "biased")
 _FIELDS = {"ids": "ids_NLK", "weights": "weights_NLK", "margin": "margin_NL", "shared": "shared_NL",
            "candidates": "candidates_NLC", "raw": "raw_NLC", "biased": "biased_NLC"}
 
 
 def to_block(routing: Routing, layers: tuple[int, ...]) -> RoutingBlock:
     """Convert the routing of a prefill: one row per token."""
-    arrays = {name: _stored(name, tensor.cpu().numpy()) for name, field in _FIELDS.items()
-              if (tensor := getattr(routing, field)) is not None}
-    return RoutingBlock(layers=layers, **arrays)
+    return RoutingBlock(layers=layers, **{name: _stored(name, tensor) for name, tensor in _fields(routing)})
 
 
 def rows_to_block(
-    rows: list[tuple[Routing, int]], layers: tuple[int, ...], *, full: bool, width: int
+    rows: Sequence[tuple[Recorded, int]], layers: tuple[int, ...], *, full: bool, width: int
 ) -> RoutingBlock:
-    """Convert rows of several decoding steps, one (routing of the step, row in its batch) per token.
+    """Convert rows of several decoding steps, one (record of the step, row in its batch) per token.
 
-    `width` is the sequence's own number of places: another one in the batch may have more.
+    `width` is the sequence's own number of places, `full` what it asked for: another one in the batch may have more.
     """
-    names = list(_FIELDS) if full else ["ids", "weights", "margin", "shared"]
-    arrays: dict[str, Any] = {}
-    for name in names:
-        tensors: list[Tensor | None] = [getattr(routing, _FIELDS[name]) for routing, _ in rows]
-        known = [(tensor, row) for tensor, (_, row) in zip(tensors, rows, strict=True) if tensor is not None]
-        if len(known) == len(rows):
-            picked = _picked(known)
-            arrays[name] = _stored(name, picked[:, :, :width] if name in _BY_PLACE else picked)
-    return RoutingBlock(layers=layers, **arrays)
+    steps = [step for step, _ in rows]
+    routing = steps[0].routing(steps[1:])
+    starts = np.cumsum([0, *map(len, steps[:-1])])
+    index = starts + [row for _, row in rows]
+    arrays = {name: _stored(name, tensor)[index] for name, tensor in _fields(routing) if full or name not in _FULL}
+    places = {name: array[:, :, :width] for name, array in arrays.items() if name in _BY_PLACE}
+    return RoutingBlock(layers=layers, **{**arrays, **places})
 
 
-def _picked(known: list[tuple[Tensor, int]]) -> npt.NDArray[Any]:
-    """One row of each tensor, on the host."""
-    if known[0][0].is_cpu:  # numpy's slices take a third of the time of torch's
-        return np.concatenate([tensor.numpy()[row : row + 1] for tensor, row in known])
-    picked: npt.NDArray[Any] = torch.cat([tensor[row : row + 1] for tensor, row in known]).cpu().numpy()
-    return picked
+def _fields(routing: Routing) -> list[tuple[str, Tensor]]:
+    """What the routing holds, by its name in a trace."""
+    return [(name, tensor) for name, field in _FIELDS.items() if (tensor := getattr(routing, field)) is not None]
 
 
-def _stored(name: str, array: npt.NDArray[Any]) -> Any:
+def _stored(name: str, tensor: Tensor) -> npt.NDArray[Any]:
+    """On the host, as a trace keeps it."""
+    array = tensor.cpu().numpy()
     if name in ("ids", "candidates"):
         ids: U16 = array.astype(np.uint16)
         return ids

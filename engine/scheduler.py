@@ -95,7 +95,7 @@ class Scheduler:
         forward = self._model.prefill(tokens, sequence.cache, capture=capture,
                                       interventions=sequence.request.interventions)
         logits_V = forward.logits[-1].cpu().numpy()  # waits for the device
-        block = None if forward.routing is None else to_block(forward.routing, self._layers)
+        block = None if forward.recorded is None else to_block(forward.recorded.routing(), self._layers)
         sequence.prefilled(tokens, block, time.perf_counter() - started)
         self._waiting.popleft()
         if sequence.to_prefill:
@@ -112,7 +112,7 @@ class Scheduler:
                                      interventions=[sequence.request.interventions for sequence in batch])
         logits_BV = forward.logits.cpu().numpy()
         for row, sequence in enumerate(batch):
-            sequence.decoded(forward.routing, row)
+            sequence.decoded(forward.recorded, row)
             if sequence.end_reason is not None:
                 self._finish(sequence)
             else:

@@ -23,7 +23,7 @@ from engine.events import (
     TraceChunk,
 )
 from engine.interventions import variant_of, width
-from engine.models.base import Cache, Routing
+from engine.models.base import Cache, Recorded
 from engine.prefix_cache import Prefix
 from engine.sampling import F32, Sampler
 from engine.tokenizer import ChatTokenizer
@@ -66,7 +66,7 @@ class Sequence:
         self._prompt = prompt_tokens(request, tokenizer, self._answer.given) if self.routed else []
         self._fed: list[int] = []
         self._blocks: list[RoutingBlock] = []
-        self._rows: list[tuple[Routing, int]] = []
+        self._rows: list[tuple[Recorded, int]] = []
         self._num_cached = 0
         self._num_sampled = 0
         self._sampler = Sampler(request.sampling, history=self.prompt_ids, position=len(request.continue_ids),
@@ -134,11 +134,11 @@ class Sequence:
         if self.end_reason is not None:
             self._answer.finish()
 
-    def decoded(self, routing: Routing | None, row: int) -> None:
+    def decoded(self, recorded: Recorded | None, row: int) -> None:
         """Note that `next_token` went through the model as row `row` of a batch."""
         self._fed.append(self.next_token)
-        if self.routed and routing is not None:
-            self._rows.append((routing, row))
+        if self.routed and recorded is not None:
+            self._rows.append((recorded, row))
 
     def send(self, *, now: bool = False) -> None:
         """Send what is ready, unless the last sending was a moment ago."""

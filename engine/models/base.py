@@ -7,7 +7,7 @@ K experts per token, C = 2K candidates, V vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from torch import Tensor
 
@@ -32,12 +32,32 @@ class Routing:
     biased_NLC: Tensor | None = None  # float32 scores the choice went by; -inf for experts of a group that lost
 
 
+class Recorded(Protocol):
+    """What a call kept of its tokens' routing. Several calls' are computed in one go, which costs hardly more."""
+
+    def __len__(self) -> int:
+        """Tokens of the call."""
+        ...
+
+    def routing(self, later: Sequence[Self] = ()) -> Routing:
+        """The routing of this call's tokens and then of `later` calls'."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
-    """Result of one call: float32 logits [N or 1, V], and routing unless capture was off."""
+    """Result of one call: float32 logits [N or 1, V], and what was recorded of the routing.
+
+    `recorded` is None when capture was off, or the model has no MoE layers.
+    """
 
     logits: Tensor
-    routing: Routing | None
+    recorded: Recorded | None
+
+    @property
+    def routing(self) -> Routing | None:
+        """The routing of the call's tokens."""
+        return None if self.recorded is None else self.recorded.routing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

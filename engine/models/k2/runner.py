@@ -93,7 +93,7 @@ class K2Runner:
         hidden_ND = self._model.norm(x_ND if all_logits else x_ND[-1:])
         return Forward(
             logits=self._model.logits(hidden_ND).float(),
-            routing=None if recorder is None else recorder.routing(),
+            recorded=recorder or None,
         )
 
     @torch.inference_mode()
@@ -129,7 +129,7 @@ class K2Runner:
             cache.advance(1)
         return Forward(
             logits=self._head(self._norm(x_BD)).float(),
-            routing=None if recorder is None else recorder.routing(),
+            recorded=recorder or None,
         )
 
     def _feed_forward(

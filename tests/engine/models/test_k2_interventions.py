@@ -134,3 +134,29 @@ def test_without_interventions_nothing_changes() -> None:
     empty = runner.prefill(tokens, runner.new_cache(), capture="ids",
                            interventions=(Intervention(first=0, last=0, action="mute", experts=(0,)),))
     torch.testing.assert_close(plain.logits, empty.logits)
+
+
+def test_steps_that_differ_are_joined_to_what_each_says_alone() -> None:
+    runner = K2Runner(random_model(BASE))
+    caches = [runner.new_cache() for _ in range(2)]
+    wider = Intervention(**ALL_LAYERS, experts=(), action="top_k", value=BASE.experts_per_token + 1)
+    muted = Intervention(**ALL_LAYERS, experts=(0, 3), action="mute")
+    steps = [
+        runner.decode([3, 5], caches, capture="full"),
+        runner.decode([4, 6], caches, capture="ids", interventions=[(wider,), (muted,)]),
+        runner.decode([7], caches[:1], capture="ids"),
+        runner.decode([8] * 17, [runner.new_cache() for _ in range(17)], capture="full"),
+    ]
+    first, *later = (step.recorded for step in steps)
+    assert first is not None
+    assert [len(each) for each in (first, *later)] == [2, 2, 1, 17]
+    joined, alone = first.routing(later), [step.routing for step in steps]
+    assert joined.candidates_NLC is None  # not all steps have them
+    width = joined.ids_NLK.shape[2]
+    assert width == BASE.experts_per_token + 1
+    for name, filler in (("ids_NLK", UNUSED_EXPERT), ("weights_NLK", 0.0)):
+        padded = [torch.nn.functional.pad(value, (0, width - value.shape[2]), value=filler)
+                  for value in (getattr(each, name) for each in alone)]
+        assert torch.equal(getattr(joined, name), torch.cat(padded))
+    assert torch.equal(joined.margin_NL, torch.cat([each.margin_NL for each in alone]))
+    assert torch.equal(joined.shared_NL, torch.cat([each.shared_NL for each in alone]))
