@@ -198,8 +198,9 @@ class EditorPane(QWidget):
         self._tabs.setExpanding(False)
         self._tabs.currentChanged.connect(self._tab_changed)
         self._tabs.tabCloseRequested.connect(self._close_tab)
+        self._take_button = self._bar_button("", self._take_disk)
         self._conflict_bar, self._conflict_label = self._bar(
-            self._bar_button("Keep mine", self._keep_mine), self._bar_button("Take the disk's", self._take_disk)
+            self._bar_button("Keep mine", self._keep_mine), self._take_button
         )
         self._diff_bar, self._diff_bar_label = self._bar(self._bar_button("Close diff", self._close_diff))
         self._empty = QLabel(EMPTY_TEXT, self)
@@ -344,6 +345,7 @@ class EditorPane(QWidget):
         gone = self._documents[path].missing
         what = "is gone from the disk" if gone else "was changed on the disk by something else"
         self._conflict_label.setText(f"{path} {what}, and has text here that is not saved.")
+        self._take_button.setText("Close it" if gone else "Take the disk's")
         self._conflict_bar.show()
 
     # --- receivers
@@ -392,8 +394,12 @@ class EditorPane(QWidget):
     def _close_tab(self, index: int) -> None:
         assert self._documents is not None
         path = str(self._tabs.tabData(index))
-        if self._documents[path].dirty and not self._may_close(path):
-            return
+        if not self._documents[path].dirty or self._may_close(path):
+            self._drop_tab(index)
+
+    def _drop_tab(self, index: int) -> None:
+        assert self._documents is not None
+        path = str(self._tabs.tabData(index))
         self._documents.close(path)
         if self._view is not None and self._view.is_ready:
             self._call("close", path)
@@ -447,9 +453,12 @@ class EditorPane(QWidget):
     def _take_disk(self) -> None:
         assert self._documents is not None
         path = self.current_path()
+        self._conflict_bar.hide()
+        if self._documents[path].missing:
+            self._drop_tab(self._tabs.currentIndex())
+            return
         self._documents.take_disk(path)
         self._set_text(path)
-        self._conflict_bar.hide()
         self._mark_tabs()
 
     @Slot()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMessageBox, QTabBar
+from PySide6.QtWidgets import QMessageBox, QPushButton, QTabBar
 from pytestqt.qtbot import QtBot
 
 from app.core.token_places import TokenPlace
@@ -86,6 +86,10 @@ def test_unsaved_text_and_tabs_come_back(qtbot: QtBot, pane: EditorPane, theme: 
     again.open_project(None)
 
 
+def bar_button(pane: EditorPane, text: str) -> QPushButton:
+    return next(button for button in pane.findChildren(QPushButton) if button.text() == text and button.isVisible())
+
+
 def test_a_clean_file_follows_the_disk_and_a_dirty_one_asks(qtbot: QtBot, pane: EditorPane, project: Path) -> None:
     view = open_ready(qtbot, pane, "a.js")
     (project / "a.js").write_text("from outside\n")
@@ -116,6 +120,25 @@ def test_a_file_that_goes_and_comes_back_asks_only_when_others_took_it(
     qtbot.waitUntil(pane._conflict_bar.isHidden, timeout=READY_MS)
     assert pane.text("a.js") == "back again\n"
     assert pane.dirty_paths() == []
+
+
+def test_a_file_that_others_took_is_closed_or_written_again_as_the_person_says(
+    qtbot: QtBot, pane: EditorPane, project: Path
+) -> None:
+    view = open_ready(qtbot, pane, "a.js")
+    type_at_start(view, "mine ")
+    qtbot.waitUntil(lambda: pane.dirty_paths() == ["a.js"], timeout=READY_MS)
+    mine = pane.text("a.js")
+    (project / "a.js").unlink()
+    qtbot.waitUntil(pane._conflict_bar.isVisible, timeout=READY_MS)
+    qtbot.mouseClick(bar_button(pane, "Keep mine"), Qt.MouseButton.LeftButton)
+    assert (project / "a.js").read_text() == mine
+    (project / "a.js").unlink()
+    qtbot.waitUntil(pane._conflict_bar.isVisible, timeout=READY_MS)
+    qtbot.mouseClick(bar_button(pane, "Close it"), Qt.MouseButton.LeftButton)
+    assert pane.open_paths() == []
+    assert not pane._conflict_bar.isVisible()
+    assert not (project / "a.js").exists()
 
 
 def test_closing_a_dirty_tab_asks_first(qtbot: QtBot, pane: EditorPane, monkeypatch: pytest.MonkeyPatch) -> None:
