@@ -7,7 +7,6 @@ from typing import Any
 
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, Signal, Slot
 from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineProfile
-from PySide6.QtWebEngineWidgets import QWebEngineView
 
 from app.core.run_report import BlockedRequest, PageError
 from app.core.web_libraries import WebLibraries
@@ -16,6 +15,7 @@ from app.services.preview_guard import NetworkGate, RequestGuard
 from app.services.preview_page import PreviewPage
 from app.services.preview_scheme import SCHEME, SHELL_ADDRESS, PreviewSchemeHandler, project_address
 from app.services.watchdog import Watchdog, WatchdogLimits
+from app.services.web_view import WebView
 
 MAX_LOADS = 3  # of one run, see `_take_report`
 RELOADS, RELOADS_MS = 12, 3000  # a page that loads itself so often in so short a time will never come to an end
@@ -82,7 +82,7 @@ class PageRunner(QObject):
         self._next_description = 0
         self.errors: list[PageError] = []
         self.blocked: list[BlockedRequest] = []
-        self.view = QWebEngineView()
+        self.view = WebView()
         self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self._profile = QWebEngineProfile()
         self._handler = PreviewSchemeHandler(libraries, shell_folder / "shell.html", self)

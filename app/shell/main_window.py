@@ -424,7 +424,6 @@ class MainWindow(QMainWindow):
         self.parts.engine.stop()
         super().closeEvent(event)
 
-
     def _may_lose_text(self) -> bool:
         buttons = QMessageBox.StandardButton
         question = (

@@ -7,11 +7,11 @@ from PySide6.QtCore import QFile, QIODevice, QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWebChannel import QWebChannel
 from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineScript
-from PySide6.QtWebEngineWidgets import QWebEngineView
 from PySide6.QtWidgets import QWidget
 
 from app.core.documents import TextChange
 from app.services.editor_scheme import EDITOR_URL, editor_profile
+from app.services.web_view import WebView
 from app.theme.theme import Theme
 
 
@@ -66,7 +66,7 @@ class EditorBridge(QObject):
         self.experts_asked.emit(path, start, end)
 
 
-class EditorView(QWebEngineView):
+class EditorView(WebView):
     """Monaco. `call` runs a function of the page's api; calls wait until the page is ready.
 
     Signals:
