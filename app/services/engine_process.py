@@ -69,6 +69,7 @@ class EngineProcess(QObject):
         self._state = EngineState()
         self._model: ModelInfo | None = None
         self._process: QProcess | None = None
+        self._leaving: QProcess | None = None  # told to end; the next one starts when it has, for both need the memory
         self._health_reply: JsonReply | None = None
         self._is_wanted = False
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -104,7 +105,7 @@ class EngineProcess(QObject):
     def start(self) -> None:
         """Start it unless it runs. Also the way back from `failed`."""
         self._is_wanted = True
-        if self._process is None:
+        if self._process is None and self._leaving is None:
             self._state = EngineState()
             self._launch()
 
@@ -112,15 +113,22 @@ class EngineProcess(QObject):
         """End it and wait until it is gone; no `died` follows."""
         self._is_wanted = False
         self._restart.stop()
-        self._poll.stop()
-        self._drop_process()
+        self._dismiss()
+        if self._leaving is not None:
+            if not self._leaving.waitForFinished(STOP_GRACE_MS):
+                self._leaving.kill()
+                self._leaving.waitForFinished(STOP_GRACE_MS)
+            self._leaving = None
         self._set_state(EngineState())
 
     @Slot()
     def restart(self) -> None:
-        """Stop and start again."""
-        self.stop()
+        """Let it end, and start another then; nobody waits for that."""
+        self._restart.stop()
+        self._dismiss()
         self.start()
+        if self._leaving is not None:
+            self._set_state(EngineState(phase="starting", message="The engine is starting."))
 
     def log_tail(self) -> str:
         """The engine's last log lines, for diagnostics."""
@@ -278,18 +286,27 @@ class EngineProcess(QObject):
             self._set_state(replace(self._state, phase="restarting", message=reason, restarts=restarts))
         self.died.emit(reason)
 
-    def _drop_process(self) -> None:
+    def _dismiss(self) -> None:
+        """Tell the process to end; it is not ours any more."""
         process, self._process = self._process, None
         self._model = None
         self._forget_health()
         if process is None:
             return
+        process.finished.disconnect(self._ended)
+        process.errorOccurred.disconnect(self._failed_to_start)
+        process.finished.connect(self._gone)
+        self._leaving = process
         process.closeWriteChannel()
         process.terminate()
-        if not process.waitForFinished(STOP_GRACE_MS):
-            process.kill()
-            process.waitForFinished(STOP_GRACE_MS)
-        process.deleteLater()
+        QTimer.singleShot(STOP_GRACE_MS, process, process.kill)
+
+    @Slot()
+    def _gone(self) -> None:
+        self._leaving = None
+        self.sender().deleteLater()
+        if self._is_wanted:
+            self.start()
 
     def _forget_health(self) -> None:
         self._poll.stop()

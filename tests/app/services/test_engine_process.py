@@ -103,7 +103,17 @@ def test_stop_ends_it_and_restart_starts_another(make, qtbot):
     process.died.connect(deaths.append)
     with qtbot.waitSignal(process.model_described, timeout=WAIT_MS):
         process.restart()
+        assert (process.state.phase, process.pid) == ("starting", 0)  # the first one is not waited for
+        process.start()  # what is under way is not begun twice
     assert not psutil.pid_exists(first)
+    second = process.pid
+    process.restart()
+    process.stop()
+    assert not psutil.pid_exists(second)
+    qtbot.wait(50)  # the next one would have been started by now
+    assert process.pid == 0
+    process.start()
+    wait_until_ready(qtbot, process)
     process.stop()
     assert (process.state.phase, process.pid, deaths) == ("stopped", 0, [])
 
