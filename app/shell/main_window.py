@@ -76,6 +76,7 @@ class MainWindow(QMainWindow):
         self._mode_when_wide: Mode | None = None
         self._opens_panel = False
         self._panel_px = PANEL_PX
+        self._chat_px = 0
         self._layout_timer = QTimer(self, singleShot=True, interval=_LAYOUT_DELAY_MS)
         self._layout_timer.timeout.connect(self.store_layout)
         self._build()
@@ -110,6 +111,9 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setChildrenCollapsible(False)
             splitter.splitterMoved.connect(self._layout_timer.start)
+        for splitter in (self.right.splitter, self.chats):
+            splitter.splitterMoved.connect(self._layout_timer.start)
+        self.top.splitterMoved.connect(self._chats_sized)
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
@@ -250,13 +254,17 @@ class MainWindow(QMainWindow):
     def _project_shown(self, shown: bool) -> None:
         if shown and self.right.isHidden():
             width = max(self.top.width(), 600)
-            chat_px = min(max(360, round(width * 0.355)), 560) * len(self.chats.panes())
+            chat_px = self._chat_px or min(max(360, round(width * 0.355)), 560) * len(self.chats.panes())
             self.right.show()
             self.top.setSizes([chat_px, max(width - chat_px, 300)])
         self.right.setVisible(shown)
         if shown and self._opens_panel:
             self._open_panel()
         self._show_console_folder()
+
+    @Slot()
+    def _chats_sized(self) -> None:
+        self._chat_px = self.top.sizes()[0]
 
     def _open_panel(self) -> None:
         """The first answer of a fresh start brings the experts along; before, there is nothing to see of them."""
@@ -339,6 +347,7 @@ class MainWindow(QMainWindow):
             panel=self.panel.current,
             panel_folded=self.panel.is_folded,
             panel_px=self._panel_px if self.panel.is_folded else self.middle.sizes()[1],
+            chat_px=self._chat_px,
             conversations=tuple(shown.id if shown else NEW_CONVERSATION for shown in conversations),
         )
         try:
@@ -351,14 +360,15 @@ class MainWindow(QMainWindow):
         layout = stored or WindowLayout()
         self._opens_panel = stored is None
         self._panel_px = layout.panel_px
+        self._chat_px = layout.chat_px
         self.resize(DEFAULT_SIZE)
         self.restoreGeometry(_bytes(layout.geometry))
-        for splitter, state in zip(self._splitters(), layout.splitters, strict=False):
-            splitter.restoreState(_bytes(state))
         self._sidebar_wanted = layout.sidebar
         self.sidebar.setVisible(self._sidebar_wanted)
         self.right.set_mode(layout.mode)
         self._restore_conversations(layout.conversations)
+        for splitter, state in zip(self._splitters(), layout.splitters, strict=False):
+            splitter.restoreState(_bytes(state))
         self._panel_wanted = "" if layout.panel_folded else layout.panel
 
     def _restore_conversations(self, ids: tuple[int, ...]) -> None:
@@ -369,7 +379,7 @@ class MainWindow(QMainWindow):
                 self.commands.open_in(pane, conversation_id)
 
     def _splitters(self) -> tuple[QSplitter, ...]:
-        return self.outer, self.middle, self.top, self.right.splitter
+        return self.outer, self.middle, self.top, self.right.splitter, self.chats
 
     @Slot()
     def _finish_start(self) -> None:

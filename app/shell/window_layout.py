@@ -7,12 +7,15 @@ from typing import Any, get_args
 from app.shell.right_side import Mode
 
 PANEL_PX = 300
-_MAX_PANEL_PX = 4000
+_MAX_PX = 4000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowLayout:
-    """`geometry` and `splitters` are Qt's own states in base 64; `conversations` are ids, from the left."""
+    """`geometry` and `splitters` are Qt's own states in base 64; `conversations` are ids, from the left.
+
+    `chat_px` is the width the person gave the chats beside a project, 0 for none.
+    """
 
     geometry: str = ""
     splitters: tuple[str, ...] = ()
@@ -21,6 +24,7 @@ class WindowLayout:
     panel: str = ""
     panel_folded: bool = True
     panel_px: int = PANEL_PX
+    chat_px: int = 0
     conversations: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -32,8 +36,6 @@ class WindowLayout:
         """Read what was stored, with defaults for what makes no sense; None when nothing was."""
         if not isinstance(value, Mapping) or not value:
             return None
-        panel_px = value.get("panel_px")
-        fits = isinstance(panel_px, int) and 0 < panel_px <= _MAX_PANEL_PX
         return cls(
             geometry=_ascii(value.get("geometry")),
             splitters=tuple(_ascii(state) for state in _list(value.get("splitters"))),
@@ -41,13 +43,18 @@ class WindowLayout:
             sidebar=value.get("sidebar") is not False,
             panel=str(value.get("panel") or ""),
             panel_folded=value.get("panel_folded") is not False,
-            panel_px=panel_px if isinstance(panel_px, int) and fits else PANEL_PX,
+            panel_px=_pixels(value.get("panel_px")) or PANEL_PX,
+            chat_px=_pixels(value.get("chat_px")),
             conversations=tuple(number for number in _list(value.get("conversations")) if type(number) is int),
         )
 
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _pixels(value: object) -> int:
+    return value if type(value) is int and 0 < value <= _MAX_PX else 0
 
 
 def _ascii(value: object) -> str:

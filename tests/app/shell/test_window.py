@@ -125,6 +125,52 @@ def test_a_restart_brings_back_chat_draft_layout_and_mode(qtbot: QtBot, program:
     assert again.sidebar.width() == sidebar_px
 
 
+def drag(qtbot: QtBot, splitter, by: QPoint) -> None:
+    handle = splitter.handle(1)
+    start = handle.rect().center()
+    qtbot.mousePress(handle, Qt.MouseButton.LeftButton, pos=start)
+    qtbot.mouseMove(handle, start + by)
+    qtbot.mouseRelease(handle, Qt.MouseButton.LeftButton, pos=start + by)
+
+
+def sizes(window) -> list[list[int]]:
+    return [splitter.sizes() for splitter in window._splitters()]
+
+
+def test_every_border_that_was_dragged_stands_there_after_a_restart(qtbot: QtBot, program: Program):
+    window = program.open(size=(1800, 1000))
+    ask(qtbot, window, "a page")
+    run_command(qtbot, window, "open a second chat")
+    window.chats.set_active(window.chats.panes()[0])
+    window.panel.show_pane("problems")
+    qtbot.waitUntil(lambda: not window.right.isHidden())
+    at_first = sizes(window)
+    steps = (QPoint(40, 0), QPoint(0, -60), QPoint(-70, 0), QPoint(-40, 0), QPoint(45, 0))
+    for splitter, by in zip(window._splitters(), steps, strict=True):
+        drag(qtbot, splitter, by)
+    dragged = sizes(window)
+    assert [before != after for before, after in zip(at_first, dragged, strict=True)] == [True] * 5, (at_first, dragged)
+    program.close()
+    again = program.open(size=(1800, 1000), wait=False)
+    qtbot.waitUntil(lambda: again.panel.current == "problems")
+    again.chats.set_active(again.chats.panes()[0])  # the one with a project
+    qtbot.waitUntil(lambda: sizes(again) == dragged, timeout=WAIT_MS)
+
+
+def test_the_chats_keep_their_width_when_a_project_comes_back(qtbot: QtBot, program: Program):
+    window = program.open()
+    ask(qtbot, window, "a page")
+    drag(qtbot, window.top, QPoint(-60, 0))
+    chat_px = window.top.sizes()[0]
+    run_command(qtbot, window, "new chat")
+    qtbot.waitUntil(window.right.isHidden)
+    program.close()
+    again = program.open()
+    assert again.right.isHidden()
+    ask(qtbot, again, "another page")
+    assert again.top.sizes()[0] == chat_px
+
+
 def test_what_was_never_sent_comes_back_too(qtbot: QtBot, program: Program):
     window = program.open(wait=False)
     qtbot.keyClicks(window.chats.active.composer.text, "only typed")
