@@ -71,6 +71,7 @@ class Checker:
             limits=limits,
             stepped=True,
         )
+        self._runner.page.has_person = False
         self._runner.view.resize(QSize(*options.size))
         self._runner.view.show()
 

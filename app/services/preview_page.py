@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,22 @@ _REFUSED = (
     (re.compile(r"^Blocked opening '(.*)' in a new window"), "new window"),
     (re.compile(r"^Blocked form submission to '([^']*)'"), "form"),
     (re.compile(r"^Unsafe attempt to load URL (\S+) from frame"), "resource"),
+    # a worklet's script is refused with no event in the page; of other scripts the page script tells the same
+    (re.compile(r"^Refused to load the script '(https?:[^']+)' because it violates"), "script-src-elem"),
     (re.compile(r"^Not allowed to load local resource: (\S+)"), "file"),
     (re.compile(r"^(?P<top>Unsafe attempt to initiate navigation for frame) "), "top-level navigation"),
     (re.compile(r"^(?P<file>Download is disallowed)"), "download"),
+    (re.compile(r"^(?P<program>Navigation to external protocol blocked)"), "link"),
+    (
+        re.compile(
+            r"^(?:Permissions policy violation: )?(?:The )?([\w -]+?)(?: API| access| permission)? "
+            r"(?:has been blocked because of a permissions policy|is not allowed in this document)"
+        ),
+        "permission",
+    ),
 )
-_UNNAMED = {"top": "top.location", "file": "a file to save"}  # what was refused, where Chromium does not name it
+# what was refused, where Chromium does not name it
+_UNNAMED = {"top": "top.location", "file": "a file to save", "program": "another program"}
 
 
 class PreviewPage(QWebEnginePage):
@@ -62,6 +74,7 @@ class PreviewPage(QWebEnginePage):
         self._num_loads = 0
         self._is_current = False
         self.network_allowed = False
+        self.has_person = True  # who could choose a file when the page asks for one
         self._restrict()
         self.permissionRequested.connect(self._answer_permission)
         self.fullScreenRequested.connect(self._answer_fullscreen)
@@ -144,6 +157,8 @@ class PreviewPage(QWebEnginePage):
             permission.grant()
         else:
             permission.deny()
+            asked = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", permission.permissionType().name).lower()
+            self.request_refused.emit(BlockedRequest(address=asked, kind="permission"))
 
     @Slot(QWebEngineFullScreenRequest)
     def _answer_fullscreen(self, request: QWebEngineFullScreenRequest) -> None:
@@ -160,6 +175,12 @@ class PreviewPage(QWebEnginePage):
             self._take_report(json.loads(text.removeprefix(self._token)))
         elif self._is_current and not text.startswith(self._secret):
             self._take_console(level.name.removesuffix("MessageLevel").lower(), text, source, line)
+
+    def chooseFiles(
+        self, mode: QWebEnginePage.FileSelectionMode, old_files: Sequence[str], accepted_types: Sequence[str]
+    ) -> list[str]:
+        """Let a person choose files for the page; where nobody looks on, it is as if the dialog was closed."""
+        return super().chooseFiles(mode, old_files, accepted_types) if self.has_person else []
 
     def acceptNavigationRequest(
         self, url: QUrl | str, _kind: QWebEnginePage.NavigationType, is_main_frame: bool

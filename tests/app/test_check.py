@@ -20,6 +20,8 @@ addEventListener('keydown', (event) => { if (event.key === 'ArrowUp') y = 120; }
 </script>"""
 STILL = """<!DOCTYPE html><h1>Text that can be selected, in the middle of the page</h1>
 <button onclick="document.body.append(' pressed')">Press</button>"""
+CHOOSER = """<!DOCTYPE html><input type="file" style="width: 400px; height: 300px">
+<script>document.querySelector('input').oncancel = () => document.body.append('nothing chosen');</script>"""
 FAULTY = """<!DOCTYPE html><p>text</p>
 <img src="https://example.com/picture.png">
 <script>
@@ -52,7 +54,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("pages")
     pages = {
         "moving": MOVING, "hung": "<p>x</p><script>for (;;);</script>", "still": STILL, "faulty": FAULTY,
-        "blank": "<!DOCTYPE html><body></body>", "scene": SCENE,
+        "chooser": CHOOSER, "blank": "<!DOCTYPE html><body></body>", "scene": SCENE,
     }  # fmt: skip
     paths = [page(folder, name, text) for name, text in pages.items()]
     code, values, _ = check("--json", "--seconds", "0.8", "--screenshot", folder / "shot.png", *paths)
@@ -82,6 +84,11 @@ def test_a_page_that_stands_still_reacts_to_its_button_and_not_to_selected_text(
     assert (report["ok"], report["moved"], report["reacted_to"]) == (True, False, ["mouse"])
     assert report["fps"] is None
     assert (reports["faulty"]["moved"], reports["faulty"]["reacted"]) == (False, False)
+
+
+def test_a_page_that_asks_for_a_file_waits_for_nobody(reports: dict[str, Any]) -> None:
+    assert reports["chooser"]["ok"]
+    assert reports["chooser"]["reacted"]
 
 
 def test_errors_and_refused_requests_are_listed(reports: dict[str, Any]) -> None:

@@ -16,6 +16,26 @@
     report('violation', { address: event.blockedURI, directive: event.effectiveDirective });
   });
 
+  // The sandbox refuses without a word what a link would save (tried), so it is told here. A link outside the document
+  // has no listener above it: its clicks are seen where they are made.
+  const HTMLAnchor = HTMLAnchorElement;
+  const tellSave = (link) => {
+    if (!link.hasAttribute('download') || /^https?:/.test(link.href)) return;  // that one is told as a navigation
+    report('violation', { address: link.download || 'a file to save', directive: 'download' });
+  };
+  addListener.call(window, 'click', (event) => {
+    const link = event.composedPath().find((one) => one instanceof HTMLAnchor);
+    if (link) tellSave(link);
+  }, true);
+  for (const [prototype, name] of [[HTMLElement.prototype, 'click'], [EventTarget.prototype, 'dispatchEvent']]) {
+    const native = prototype[name];
+    prototype[name] = function (...values) {
+      const clicked = name === 'click' || (values[0] && values[0].type === 'click');
+      if (clicked && this instanceof HTMLAnchor && !this.isConnected) tellSave(this);
+      return native.apply(this, values);
+    };
+  }
+
   // WebRTC heeds neither the page's policy nor the request interceptor: it asks DNS for the names of its servers (tried).
   // So without network there is none, in any frame: neither in those that load something and so run this script, nor in
   // empty ones, which don't, and which the page can reach into at once. Those are caught when they are made (their load
@@ -32,9 +52,8 @@
     } catch { /* no frame, or one of another origin, which has run this script */ }
   };
   const disarm = (view) => {
-    const known = Object.getOwnPropertyDescriptor(view, PEERS[0]);
-    if (known && !known.configurable) return;
-    for (const name of PEERS) {
+    if (!Object.getOwnPropertyDescriptor(view.HTMLIFrameElement.prototype, 'contentWindow').configurable) return;
+    for (const name of config.network ? [] : PEERS) {
       if (name in view) Object.defineProperty(view, name, { value: refuse, writable: false, configurable: false });
     }
     const watch = (page) => addListener.call(page, 'load', (event) => disarmFrame(event.target), true);
@@ -45,6 +64,14 @@
         get() { disarmFrame(this); return get.call(this); }, enumerable: true, configurable: false,
       });
     }
+    // The clipboard is the person's. Its newer interface is refused by the frame's policy; this one, after a click, is not.
+    const command = view.Document.prototype.execCommand;
+    view.Document.prototype.execCommand = function (given, ...rest) {
+      const name = String(given);
+      if (!/^(copy|cut|paste)$/i.test(name)) return command.call(this, name, ...rest);
+      report('violation', { address: 'Clipboard', directive: 'permission' });
+      return false;
+    };
     for (const name of ['open', 'write', 'writeln']) {  // they take a document's listeners away
       const native = view.Document.prototype[name];
       view.Document.prototype[name] = function (...values) {
@@ -55,7 +82,7 @@
       };
     }
   };
-  if (!config.network) disarm(window);
+  disarm(window);
   if (location.protocol !== 'preview:' || !location.host.startsWith('project-')) return;
 
   const native = {

@@ -99,6 +99,14 @@ def logs(runner: PageRunner, qtbot: QtBot, text: str) -> Callable[[], None]:
     return wait
 
 
+def click(runner: PageRunner) -> None:
+    runner.view.activateWindow()
+    target = runner.view.focusProxy()
+    assert target is not None
+    target.setFocus()
+    drag(target, [QPoint(50, 50)])
+
+
 def test_a_three_js_page_of_any_version_draws_and_its_scene_is_told(run: Run, qtbot: QtBot) -> None:
     runner = run(SCENE)
     qtbot.waitUntil(lambda: describe(runner, qtbot)["frames"] > 2, timeout=20_000)
@@ -184,12 +192,8 @@ def test_the_mouse_can_be_locked(run: Run, qtbot: QtBot) -> None:
         document.addEventListener('pointerlockchange', () => console.log('locked: ' + !!document.pointerLockElement));
         document.addEventListener('pointerlockerror', () => console.log('refused'));
         document.onclick = () => document.body.requestPointerLock();</script>""")
-    runner.view.activateWindow()
-    target = runner.view.focusProxy()
-    assert target is not None
-    target.setFocus()
     wait = logs(runner, qtbot, "locked: true")
-    drag(target, [QPoint(50, 50)])
+    click(runner)
     wait()
 
 
@@ -280,10 +284,18 @@ def outer_address() -> str:
 ESCAPES = """<!DOCTYPE html><head>
 <link rel="preconnect" href="http://HOST/"><link rel="prefetch" href="http://HOST/prefetch">
 <link rel="stylesheet" href="http://HOST/style"><link rel="modulepreload" href="http://HOST/modulepreload">
+<link rel="dns-prefetch" href="http://HOST/"><link rel="preload" as="image" href="http://HOST/preload">
+<link rel="icon" href="http://HOST/icon"><link rel="manifest" href="http://HOST/manifest">
+<script type="importmap">{"imports": {"far": "http://HOST/importmap"}}</script>
 <script type="speculationrules">{"prefetch":[{"source":"list","urls":["http://HOST/x"],"eagerness":"immediate"}]}</script>
 <style>@import url(http://HOST/import); body { background: url(http://HOST/background) }
 @font-face { font-family: x; src: url(http://HOST/font) } p { font-family: x }</style></head>
 <body><p>text</p><img src="http://HOST/img"><video src="http://HOST/video"></video>
+<video poster="http://HOST/poster"><track default src="http://HOST/track"></video><audio src="http://HOST/audio"></audio>
+<picture><source srcset="http://HOST/srcset"><img></picture><svg><image href="http://HOST/svg"/></svg>
+<div style="background: image-set('http://HOST/imageset' 1x); mask: url(http://HOST/mask); height: 9px"></div>
+<a id="ping" href="#x" ping="http://HOST/ping"></a><a id="mail" href="mailto:a@b.example?body=x"></a>
+<a id="file" download="a.txt" href="data:text/plain,text"></a><a id="save" download href="http://HOST/save"></a>
 <object data="http://HOST/object"></object><iframe src="http://HOST/iframe"></iframe>
 <form id="form" action="http://HOST/form" method="post"></form><a id="link" href="http://HOST/link"></a>
 <script src="http://HOST/script"></script><script>
@@ -297,6 +309,29 @@ attempt(() => new EventSource(HERE + '/events'));
 attempt(() => import(HERE + '/module'));
 attempt(() => new Worker('worker.js'));
 attempt(() => new Worker(URL.createObjectURL(new Blob([`fetch('${HERE}/blobworker').catch(() => 0)`]))));
+attempt(() => new Worker('data:text/javascript,' + encodeURIComponent(`fetch('${HERE}/dataworker').catch(() => 0)`)));
+attempt(() => navigator.serviceWorker.register(HERE + '/service'));
+attempt(() => caches.open('x').then((cache) => cache.add(HERE + '/cache')));
+attempt(() => new AudioContext().audioWorklet.addModule(HERE + '/worklet'));
+attempt(() => fetch(HERE + '/keepalive', {method: 'POST', mode: 'no-cors', keepalive: true, body: 'x'}));
+attempt(() => import('far'));
+const blobFrame = document.createElement('iframe');
+blobFrame.src = URL.createObjectURL(new Blob([`<script>fetch('${HERE}/blobframe').catch(() => 0)</` + 'script>'],
+  {type: 'text/html'}));
+document.body.append(blobFrame);
+// empty frames run no script of the program's, and can be reached into at once
+const empty = () => document.body.appendChild(document.createElement('iframe'));
+const hidden = document.body.appendChild(document.createElement('p')).attachShadow({mode: 'closed'});
+hidden.innerHTML = '<iframe></iframe>';
+document.body.insertAdjacentHTML('beforeend', '<iframe name="named"></iframe>');
+const inner = empty().contentDocument;
+inner.open();
+inner.write('<iframe></iframe>');
+const views = [empty().contentWindow, empty().contentDocument.defaultView, hidden.firstChild.contentWindow, named,
+  (empty(), frames[frames.length - 1]), inner.defaultView[0], inner.body.firstChild.contentWindow];
+console.log('ways to WebRTC: ' + views.filter((view) => {
+  try { return new view.RTCPeerConnection(); } catch { return false; }
+}).length + ' of ' + views.length);
 attempt(() => new WebTransport('https://HOST/transport').ready);
 const frame = document.createElement('iframe');
 frame.srcdoc = `<script>const p = new RTCPeerConnection({iceServers: [{urls: 'turn:HOST?transport=tcp', username: 'a',
@@ -310,7 +345,11 @@ setTimeout(() => attempt(() => document.getElementById('form').submit()), 50);
 setTimeout(() => attempt(() => document.getElementById('link').click()), 400);
 setTimeout(() => attempt(() => { location = HERE + '/location'; }), 800);
 setTimeout(() => attempt(() => { location = 'file:///etc/passwd'; }), 1200);
-setTimeout(() => console.log('still here'), 1600);
+['ping', 'mail', 'file', 'save'].forEach((id, index) =>
+  setTimeout(() => document.getElementById(id).click(), 1300 + 80 * index));
+setTimeout(() => attempt(() => open(`javascript:fetch('${HERE}/script')`)), 1650);
+setTimeout(() => attempt(() => open(HERE + '/self', '_self')), 1700);
+setTimeout(() => console.log('still here'), 2100);
 </script>"""
 
 
@@ -321,20 +360,26 @@ def test_no_way_leads_out_and_each_attempt_is_listed(
     (tmp_path / "index.html").write_text(ESCAPES.replace("HOST", host))
     (tmp_path / "worker.js").write_text(f"fetch('http://{host}/worker').catch(() => 0)")
     shared_runner.open_project(tmp_path)
+    no_peers = logs(shared_runner, qtbot, "ways to WebRTC: 0 of 7")
     wait = logs(shared_runner, qtbot, "still here")
     shared_runner.run()
+    no_peers()
     wait()  # the page was not blanked by its navigations either
     assert listener.hits == []
     wanted = {
         "prefetch", "style", "modulepreload", "import", "background", "font", "img", "video", "script", "fetch", "xhr",
         "beacon", "events", "module", "worker", "blobworker", "link", "location", "open", "form", "webrtc",
+        "preload", "icon", "importmap", "poster", "track", "audio", "srcset", "svg", "imageset", "mask", "dataworker",
+        "cache", "worklet", "keepalive", "blobframe", "srcdoc", "save", "self", "another program", "a.txt",
         f"ws://{host}/websocket", "file:///etc/passwd",
+        f"javascript:fetch('http://{host}/script')",
     }  # fmt: skip
 
-    def missed() -> set[str]:
-        return wanted - {request.address.removeprefix(f"http://{host}/") for request in shared_runner.blocked}
+    def all_listed() -> None:
+        listed = {request.address.removeprefix(f"http://{host}/") for request in shared_runner.blocked}
+        assert wanted - listed == set()
 
-    qtbot.waitUntil(lambda: not missed(), timeout=20_000)
+    qtbot.waitUntil(all_listed, timeout=20_000)
     assert listener.hits == []
     kinds = {request.kind for request in shared_runner.blocked}
     assert {"frame-src", "object-src", "top-level navigation", "navigation", "new window"} <= kinds
@@ -386,6 +431,22 @@ def test_a_page_that_loops_for_ever_is_ended_and_the_program_stays_responsive(ru
     assert len(ticks) > 20  # our own event loop went on
     assert [error.kind for error in runner.errors] == ["stopped"]
     assert describe(run("<title>next</title>"), qtbot)["title"] == "next"
+
+
+def test_a_page_that_loads_itself_without_end_is_ended_and_nothing_of_it_is_told_of_the_next(
+    run: Run, qtbot: QtBot, shared_runner: PageRunner, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text("<script>location.reload()</script>")
+    shared_runner.open_project(tmp_path)
+    with qtbot.waitSignal(shared_runner.page_stopped, timeout=30_000) as stopped:
+        shared_runner.run()
+    assert "loading itself again" in stopped.args[0]
+    run("<p>text</p><script>setInterval(() => { for (let i = 0; i < 50; i++) { "
+        "new Image().src = 'http://example.com/' + Math.random(); console.error(Math.random()) } }, 5)</script>")
+    qtbot.waitUntil(lambda: len(shared_runner.blocked) == len(shared_runner.errors) == 200, timeout=20_000)
+    runner = run("<title>quiet</title>")
+    assert describe(runner, qtbot)["title"] == "quiet"
+    assert (runner.blocked, runner.errors) == ([], [])
 
 
 def test_a_page_that_never_stops_allocating_is_ended(run: Run, qtbot: QtBot) -> None:
