@@ -166,7 +166,9 @@ class Composer(QWidget):
 
     def set_context(self, used: int, limit: int | None) -> None:
         """Say how much of the context the next prompt takes."""
-        self.context_label.setText(f"Context {short_count(used)} of {short_count(limit)}" if limit else "")
+        short = f"{short_count(used)} of {short_count(limit)}" if limit else ""
+        self.context_label.setText(short)
+        self.context_label.setAccessibleName(f"Context: {short} tokens" if limit else "")
         full = limit is not None and used > 0.9 * limit
         set_tone(self.context_label, "warning" if full else "faint")
         self.context_label.setToolTip(
