@@ -45,7 +45,8 @@ class Pages:
 
     def picture(self, program: str) -> Path:
         """Where the page's picture lies, if it drew one."""
-        return self._place(program, ".jpg")
+        path = self._place(program, ".jpg")
+        return path if path.exists() or self._fuller is None else self._fuller.picture(program)
 
     def run(self, programs: Sequence[str], tell: Callable[[str], None]) -> None:
         """Run every program whose report is missing; `tell` gets progress."""
@@ -71,7 +72,7 @@ class Pages:
         if picture.exists():
             with Image.open(picture) as image:
                 report["colors"] = _mean_colors(image)
-                image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS).save(self.picture(program), quality=88)
+                image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS).save(self._place(program, ".jpg"), quality=88)
         self._place(program, ".json").write_text(json.dumps(report) + "\n", "utf-8")
 
     def _ask(self, order: dict[str, str]) -> Report:

@@ -99,6 +99,7 @@ def test_reports_are_kept_and_a_fuller_one_serves(tmp_path: Path) -> None:
     report = seen.report("<p>a</p>")
     assert report is not None
     assert len(report["colors"]) == 40
+    assert seen.picture("<p>a</p>").exists()
     assert used.report("<p>b</p>") is None
 
 
