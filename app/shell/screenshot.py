@@ -92,9 +92,21 @@ class ScreenshotJob(QObject):
             self._window.editor.tint_bar.switch.setChecked(True)
         else:
             self._window.panel.show_pane(view)
+            self._select_a_number()
         height = sum(self._window.middle.sizes())
         page_px = height * (3 if view == "code" else 5) // 10
         self._window.middle.setSizes([height - page_px, page_px])
+
+    def _select_a_number(self) -> None:
+        """Select a number the model wrote, as somebody would who wants to know which experts did."""
+        inspector = self._window.inspector
+        trace = inspector.trace() if inspector is not None else None
+        if inspector is None or trace is None:
+            return
+        numbers = [row for row in trace.rows_of("decode").tolist() if trace.tokens[row].text.strip().isdigit()]
+        if numbers:
+            row = numbers[len(numbers) // 2]
+            inspector.select_tokens(row, row)
 
     def _grab(self, file: Path) -> None:
         if not self._saved(file):

@@ -24,9 +24,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_screenshot_asks_waits_and_pictures_the_running_program(tmp_path: Path) -> None:
     picture = tmp_path / "window.png"
     done = run("app", "--basedir", str(tmp_path / "data"), "--screenshot", str(picture), "--size", "1200x800",
-               "--theme", "light", "--prompt", PROMPT)
+               "--theme", "light", "--prompt", PROMPT, "--view", "experts")
     assert done.returncode == 0, done.stderr
-    image = QImage(str(picture))
+    image = QImage(str(tmp_path / "experts-window.png"))  # one of the view that was asked for
     assert (image.width(), image.height()) == (1200, 800)
     page = next((tmp_path / "data" / "projects").rglob("index.html"))
     assert page.read_text().startswith("<!-- mountains")

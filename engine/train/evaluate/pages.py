@@ -72,7 +72,8 @@ class Pages:
         if picture.exists():
             with Image.open(picture) as image:
                 report["colors"] = _mean_colors(image)
-                image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS).save(self._place(program, ".jpg"), quality=88)
+                small = image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS)
+                small.save(self._place(program, ".jpg"), quality=88)
         self._place(program, ".json").write_text(json.dumps(report) + "\n", "utf-8")
 
     def _ask(self, order: dict[str, str]) -> Report:
