@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 SETTLE_MS = 2500
 DRAW_LIMIT_MS = 20_000
+SEEN_COLUMNS = 40  # of a line that the editor shows without being scrolled aside
 EXIT_NO_ANSWER = 1
 
 
@@ -103,7 +104,12 @@ class ScreenshotJob(QObject):
         trace = inspector.trace() if inspector is not None else None
         if inspector is None or trace is None:
             return
-        numbers = [row for row in trace.rows_of("decode").tolist() if trace.tokens[row].text.strip().isdigit()]
+        numbers, line = [], ""
+        for row in trace.rows_of("decode").tolist():
+            text = trace.tokens[row].text
+            if text.strip().isdigit() and len(line) < SEEN_COLUMNS:
+                numbers.append(row)
+            line = (line + text).rpartition("\n")[2]
         if numbers:
             row = numbers[len(numbers) // 2]
             inspector.select_tokens(row, row)
