@@ -14,10 +14,12 @@ from tests.bench.engine import measure_engine
 from tests.bench.figures import Figure, machine, table
 from tests.bench.inspector import measure_inspector
 from tests.bench.peers import measure_peers
+from tests.bench.train import measure_training
 from tests.bench.window import measure_window
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
-    "window": measure_window, "inspector": measure_inspector, "engine": measure_engine, "peers": measure_peers}
+    "window": measure_window, "inspector": measure_inspector, "engine": measure_engine, "peers": measure_peers,
+    "train": measure_training}
 
 
 def main() -> None:
