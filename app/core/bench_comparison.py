@@ -46,7 +46,7 @@ def load_shifts(before: "RoutingTrace", after: "RoutingTrace") -> tuple[LoadShif
         raise ValueError("The two answers were written by different models. Compare answers of one model.")
     rows = [trace.rows_of("decode") for trace in (before, after)]
     shares = [
-        expert_load(trace, selected) / max(1, len(selected))
+        expert_load(trace, trace.passes(selected)) / max(1, len(selected))
         for trace, selected in zip((before, after), rows, strict=True)
     ]
     change = np.abs(shares[1] - shares[0])

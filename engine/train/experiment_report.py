@@ -122,17 +122,17 @@ def _outcome(course: Mapping[str, Any], runs: Runs) -> str:
     return f"""
 ## What came out
 
-- **The clip holds the logits.** Unclipped Muon's reached {told("Muon", "top_logit", "{:.0f}")}, MuonClip's
+- **Logits.** Unclipped Muon's reached {told("Muon", "top_logit", "{:.0f}")}, MuonClip's
   {told("MuonClip", "top_logit", "{:.0f}")}, and ended at {told("MuonClip", "last_top_logit", "{:.0f}")} with tau =
   {course["tau"]:g}. A step may overshoot tau, because the clip follows it. Of {runs[0]["heads"]} heads
   {told("MuonClip", "heads_over_tau", "{:.0f}")} were ever clipped: it acts on single heads, not on the layer.
-- **The clip does not cost quality here.** Held-out loss was {told("MuonClip", "held_out_loss", "{:.2f}")} with it and
+- **Quality.** Held-out loss was {told("MuonClip", "held_out_loss", "{:.2f}")} with the clip and
   {told("Muon", "held_out_loss", "{:.2f}")} without: {verdict}. Three seeds of one small model show no more than that.
-- **AdamW needs a smaller rate.** At this one it ended at {told("AdamW", "held_out_loss", "{:.2f}")} with logits up to
+- **AdamW.** At this rate it ended at {told("AdamW", "held_out_loss", "{:.2f}")} with logits up to
   {told("AdamW", "top_logit", "{:.0f}")}; at a tenth of it, at {told("AdamW, slower", "held_out_loss", "{:.2f}")} with
-  {told("AdamW, slower", "top_logit", "{:.0f}")}. So nothing here says that Muon learns better than a tuned AdamW.
+  {told("AdamW, slower", "top_logit", "{:.0f}")}. The second is the rival to compare with.
 - **Spikes of the loss:** {spikes or "none"} in all {len(runs)} runs. Kimi K2's report tells of large runs that growing
-  logits end in spikes; a model this small shows the growth, and that the clip ends it.
+  logits end in spikes; that a model this small has none says little about them.
 - **What it costs:** the step of Muon takes {cost:.0f} times AdamW's (the Newton-Schulz iterations), the clip
   {share:.1%} of a whole training step.
 """

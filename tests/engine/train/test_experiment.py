@@ -52,7 +52,7 @@ def test_runs_are_kept_and_written_up(tmp_path: Path, monkeypatch) -> None:
     assert "| largest logit of any head, ever | " in page
     assert "A spike is a step" in page
     held_out = {run["method"]: run["held_out_loss"] for run in document["runs"]}
-    assert f"Held-out loss was {held_out['MuonClip']:.2f} with it and\n  {held_out['Muon']:.2f} without" in page
+    assert f"Held-out loss was {held_out['MuonClip']:.2f} with the clip and\n  {held_out['Muon']:.2f} without" in page
     assert (tmp_path / "muonclip.png").stat().st_size > 10_000
     monkeypatch.setattr(experiment, "measure", None)  # a run that is there is not repeated
     main(arguments)
