@@ -80,7 +80,10 @@ def _row(report: Mapping[str, Any], name: str, words: str, aim: float | None) ->
 
 
 def _cell(figure: Mapping[str, Any] | None) -> str:
-    return "" if figure is None else f"{figure['share']:.0%} ({figure['of']})"
+    if figure is None:
+        return ""
+    share = figure["share"]
+    return f"{share:.{1 if 0.995 <= share < 1 else 0}%} ({figure['of']})"  # what fails now and then is not 100%
 
 
 def _by_kind(report: Mapping[str, Any]) -> str:
