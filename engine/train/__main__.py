@@ -1,40 +1,50 @@
-"""`python -m engine.train STAGE`: tokenizer, data, train, export and evaluate, each from the files of the one before.
+"""`python -m engine.train [STAGE]`: tokenizer, train, export and evaluate, each from the files of the one before.
 
-Training goes on from its last checkpoint whenever it is started again.
+Training goes on from its last checkpoint whenever it is started again. `start` takes the place of tokenizer: it begins
+from a trained model, with phrases of the kinds to come; `data` prints what samples look like.
 """
 
 import argparse
 import json
-import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Event
 
 import torch
 
+from engine.config import ModelConfig
 from engine.train.card import card
 from engine.train.corpus import Corpus, Sample
-from engine.train.data import Document, encode_sample
 from engine.train.evaluate import __main__ as evaluate
 from engine.train.export import export_model
-from engine.train.loop import Draw, Position, Trainer, read_position, run
+from engine.train.loop import Position, read_position
 from engine.train.phrases import code_pieces
-from engine.train.plan import NANO_CONFIG, Plan, default_folder, stage
-from engine.train.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from engine.train.plan import NANO_CONFIG, Plan, default_folder
+from engine.train.sitting import make_draw, train
+from engine.train.tokenizer import save_tokenizer, train_tokenizer
+from engine.train.warm_start import earlier_facts, start_from
 
 TOKENIZER_SAMPLES = 3000
 NANO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "nano"
 
 
 def make_tokenizer(plan: Plan) -> None:
-    """Learn words from training samples of every type, and phrases of code from the programs among them."""
-    corpus = Corpus(plan.seed, "train", kinds=plan.kinds)
-    samples = [corpus.sample(index) for index in range(TOKENIZER_SAMPLES)]
+    """Learn words from training samples of every type, and phrases of code from the programs among them, once."""
+    if plan.tokenizer.exists():
+        return  # a state that was trained with it, or started from a model, would not fit another
+    samples = _tokenizer_samples(plan)
     texts = [text for sample in samples for text in _said(sample)]
-    code = [piece for sample in samples if sample.type == "create" for piece in code_pieces(sample)]
-    save_tokenizer(train_tokenizer(texts, NANO_CONFIG["vocab_size"], code), plan.tokenizer,
+    save_tokenizer(train_tokenizer(texts, NANO_CONFIG["vocab_size"], _code(samples)), plan.tokenizer,
                    NANO_CONFIG["max_position_embeddings"])
+
+
+def _tokenizer_samples(plan: Plan) -> list[Sample]:
+    corpus = Corpus(plan.seed, "train", kinds=plan.kinds)
+    return [corpus.sample(index) for index in range(TOKENIZER_SAMPLES)]
+
+
+def _code(samples: Sequence[Sample]) -> list[str]:
+    return [piece for sample in samples if sample.type == "create" for piece in code_pieces(sample)]
 
 
 def _said(sample: Sample) -> list[str]:
@@ -54,34 +64,15 @@ def describe_data(plan: Plan, count: int) -> None:
     sys.stdout.write(json.dumps(rows, indent=1) + "\n")
 
 
-def make_draw(plan: Plan) -> Draw:
-    """Training documents by index, encoded when they are asked for."""
-    corpus, tokenizer = Corpus(plan.seed, "train", kinds=plan.kinds), load_tokenizer(plan.tokenizer)
-
-    def draw(index: int, progress: float) -> Document:
-        return encode_sample(tokenizer, corpus.sample(index, stage(plan, progress)))
-
-    return draw
-
-
-def train(plan: Plan) -> None:
-    """Start or go on; SIGTERM and Ctrl+C end the run after the current step, saved."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = Trainer(plan, NANO_CONFIG, device, torch.bfloat16)
-    if plan.checkpoint.exists():
-        trainer.resume(plan.checkpoint)
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    run(trainer, make_draw(plan), stop.is_set)
-
-
 def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
     """Write the model folder of the newest training state, or of fresh weights."""
     position = Position() if fresh else read_position(plan.checkpoint)
     kinds = sorted(Corpus(plan.seed, "train", kinds=plan.kinds).kinds)
-    facts = {"steps": position.step, "tokens": position.tokens, "minutes": round(position.seconds / 60, 1),
-             "device": "a GPU" if torch.cuda.is_available() else "one CPU thread", "kinds": kinds}
+    earlier, config = earlier_facts(plan), ModelConfig.from_json(NANO_CONFIG)
+    facts = {"steps": position.step + earlier.get("steps", 0), "tokens": position.tokens + earlier.get("tokens", 0),
+             "minutes": round(position.seconds / 60 + earlier.get("minutes", 0.0), 1),
+             "device": "a GPU" if torch.cuda.is_available() else "a CPU", "kinds": kinds,
+             "parameters": config.num_parameters, "active_parameters": config.num_active_parameters}
     export_model(None if fresh else plan.checkpoint, NANO_CONFIG, plan.tokenizer, folder)
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     (folder / "README.md").write_text(card(facts, None), "utf-8")
@@ -90,16 +81,19 @@ def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
-    parser.add_argument("stage", choices=("tokenizer", "data", "train", "export", "evaluate", "all"))
+    parser.add_argument("stage", nargs="?", default="all", help="which step alone (all)",
+                        choices=("tokenizer", "start", "data", "train", "export", "evaluate", "all"))
     parser.add_argument("--folder", type=Path, default=default_folder(), help="training state")
     parser.add_argument("--minutes", type=float, default=100.0, help="training time the schedule spans, in all")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="that train together; one a core is fastest")
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--batch-tokens", type=int, default=6144)
     parser.add_argument("--lr", type=float, default=2.5e-3)
     parser.add_argument("--edits-from", type=float, default=0.45, help="share of the time before edits are trained")
     parser.add_argument("--kinds", nargs="*", default=(), help="kinds to train on (all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=200, help="samples to look at (data)")
+    parser.add_argument("--model", type=Path, default=NANO_FOLDER, help="model folder to begin from (start)")
     parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export, evaluate)")
     parser.add_argument("--random", action="store_true", help="export fresh weights")
     return parser.parse_args(arguments)
@@ -108,19 +102,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Run one stage, or all."""
     args = parse_arguments(arguments)
-    torch.set_num_threads(args.threads)
     plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens,
                 edits_from=args.edits_from, kinds=tuple(args.kinds))
     plan.folder.mkdir(parents=True, exist_ok=True)
     stages: dict[str, Callable[[], object]] = {
         "tokenizer": lambda: make_tokenizer(plan),
-        "data": lambda: describe_data(plan, args.count),
-        "train": lambda: train(plan),
+        "train": lambda: train(plan, args.processes, args.threads),
         "export": lambda: export(plan, args.out, fresh=args.random),
         "evaluate": lambda: evaluate.main(["--model", str(args.out)]),
     }
+    alone: dict[str, Callable[[], object]] = {
+        "start": lambda: start_from(args.model, plan, NANO_CONFIG, _code(_tokenizer_samples(plan))),
+        "data": lambda: describe_data(plan, args.count),
+    }
     for name in stages if args.stage == "all" else (args.stage,):
-        stages[name]()
+        (stages | alone)[name]()
 
 
 if __name__ == "__main__":

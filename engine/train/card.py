@@ -12,10 +12,11 @@ pipeline_tag: text-generation
 ---
 # Expertarium Nano
 
-A mixture-of-experts language model of 19.5M parameters (4.7M active per token) in the architecture of DeepSeek-V3 and
-Kimi K2: multi-head latent attention, one dense layer and five layers of 32 experts of which 4 are chosen by a sigmoid
-router with a balancing bias, and one shared expert. It was trained from scratch with MuonClip (Muon with RMS matching,
-QK-clip at 30) on programs that Expertarium's own corpus generates, and is stored as Kimi K2 is: block FP8 (e4m3).
+A mixture-of-experts language model of {parameters} parameters ({active} active per token) in the architecture of
+DeepSeek-V3 and Kimi K2: multi-head latent attention, one dense layer and five layers of 32 experts of which 4 are
+chosen by a sigmoid router with a balancing bias, and one shared expert. It was trained from scratch with MuonClip (Muon
+with RMS matching, QK-clip at 30) on programs that Expertarium's own corpus generates, and is stored as Kimi K2 is: block
+FP8 (e4m3).
 """
 _MEASURED = """
 ## Measured
@@ -56,7 +57,8 @@ _ROWS = (
 
 def card(run: Mapping[str, Any], report: Mapping[str, Any] | None) -> str:
     """README.md of an exported model. run: what training.json holds; report: what evaluation.json does, if any."""
-    text = _HEAD + f"\nTraining so far: {run['steps']:,} steps, {run['tokens'] / 1e6:.1f} million tokens, "
+    text = _HEAD.format(parameters=f"{run['parameters'] / 1e6:.1f}M", active=f"{run['active_parameters'] / 1e6:.1f}M")
+    text += f"\nTraining so far: {run['steps']:,} steps, {run['tokens'] / 1e6:.1f} million tokens, "
     text += f"{run['minutes']:.0f} minutes on {run['device']}.\n\nKinds of program: {', '.join(run['kinds'])}.\n"
     if report is not None:
         text += _MEASURED + "".join(_row(report, *row) for row in _ROWS)

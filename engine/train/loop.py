@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from engine.train.data import Document, fill, pack
+from engine.train.group import Alone, Group
 from engine.train.muon_clip import MuonClip, balance, clip_heads
 from engine.train.network import Network, Shape, initial_masters, weight_table
 from engine.train.plan import Plan, context_tokens, rate_factor
@@ -50,10 +52,15 @@ class StepReport:
 
 
 class Trainer:
-    """Everything that changes during training, with `step`, `save` and `resume`."""
+    """Everything that changes during training, with `step`, `save` and `resume`.
 
-    def __init__(self, plan: Plan, config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> None:
+    In a group, every member's trainer takes each step with the others and ends it with the same weights.
+    """
+
+    def __init__(self, plan: Plan, config: dict[str, Any], device: torch.device, dtype: torch.dtype,
+                 group: Group | None = None) -> None:
         self.plan, self.device, self.dtype = plan, device, dtype
+        self.group = group or Alone()
         self.shape = Shape.from_config(config)
         self.position = Position()
         masters = initial_masters(self.shape, plan.seed)
@@ -63,31 +70,50 @@ class Trainer:
         self.network = Network(self.shape, self.masters, self.biases_LE, dtype)
 
     def step(self, draw: Draw, progress: float) -> StepReport:
-        """One optimiser step on the next samples."""
+        """One optimiser step on the next samples, of which each member of a group takes every so-manieth."""
+        rank, size = self.group.rank, self.group.size
         documents, next_sample = fill(
-            lambda index: draw(index, progress), self.position.sample, self.plan.batch_tokens,
+            lambda index: draw(index * size + rank, progress), self.position.sample, self.plan.batch_tokens,
             context_tokens(self.plan, progress))
         batch = pack(documents, self.device, self.dtype)
         loss, row_loss_T = self.network.loss(batch)
         torch.autograd.backward(loss)
-        weights = self.network.weights
-        self.optimizer.step({name: weight.grad for name, weight in weights.items()},
-                            self.plan.lr * rate_factor(self.position.step, progress))
-        top_LH = self.network.top_logits_LH
+        answers = batch.weights_T >= 1
+        sums = torch.tensor([float(batch.weights_T.sum()), len(batch.tokens_T), float(row_loss_T[answers].sum()),
+                             float(answers.sum())], dtype=torch.float64)
+        weight = float(sums[0])
+        loss_sum = loss.detach().double().cpu().reshape(1) * weight
+        self.group.add([sums, loss_sum])
+        gradients = self._gradients(weight / float(sums[0]))
+        self.optimizer.step(gradients, self.plan.lr * rate_factor(self.position.step, progress))
+        top_LH, counts_LE = self.network.top_logits_LH, self.network.counts_LE
+        next_samples = torch.tensor([next_sample])
+        self.group.largest(top_LH)
+        self.group.largest(next_samples)
+        self.group.add([counts_LE])
         clipped = clip_heads(self.masters, self.shape, top_LH, self.plan.tau)
         sparse = slice(self.shape.dense_layers, None)
-        balance(self.biases_LE[sparse], self.network.counts_LE[sparse], self.plan.gamma * (1 - progress))
+        balance(self.biases_LE[sparse], counts_LE[sparse], self.plan.gamma * (1 - progress))
         self._refresh()
         self.position.step += 1
-        self.position.sample = next_sample
-        self.position.tokens += len(batch.tokens_T)
-        counts = self.network.counts_LE[sparse]
-        answers = batch.weights_T >= 1
+        self.position.sample = int(next_samples)
+        self.position.tokens += int(sums[1])
+        counts = counts_LE[sparse]
         return StepReport(
-            loss=float(loss.detach()), answer_loss=float(row_loss_T[answers].mean()), by_type=dict(_by_type(documents)),
-            tokens=len(batch.tokens_T), top_logit=float(top_LH.max()), clipped=clipped,
+            loss=float(loss_sum / sums[0]), answer_loss=float(sums[2] / sums[3]), by_type=dict(_by_type(documents)),
+            tokens=int(sums[1]), top_logit=float(top_LH.max()), clipped=clipped,
             load=[round(float(value), 2) for value in counts.amax(1) / counts.mean(1)],
         )
+
+    def _gradients(self, share: float) -> dict[str, Tensor | None]:
+        """The gradients of all members' documents; `share` is the part of the loss weight that this one has."""
+        gradients = {name: weight.grad for name, weight in self.network.weights.items()}
+        if self.group.size == 1:
+            return dict(gradients)
+        whole = {name: (torch.zeros_like(self.masters[name]) if gradient is None else gradient.float() * share)
+                 for name, gradient in gradients.items()}
+        self.group.add(whole.values())
+        return dict(whole)
 
     @torch.no_grad()
     def _refresh(self) -> None:
@@ -95,6 +121,14 @@ class Trainer:
         for name, weight in self.network.weights.items():
             weight.copy_(self.masters[name])
             weight.grad = None
+
+    @torch.no_grad()
+    def start(self, masters: Mapping[str, Tensor], biases_LE: Tensor) -> None:
+        """Begin with these weights instead of fresh ones. Raises ValueError when they are of another model."""
+        for name, master in self.masters.items():
+            _copy(masters[name], master, name, "the weights to start from")
+        self.biases_LE.copy_(biases_LE)
+        self._refresh()
 
     def save(self, path: Path) -> None:
         """Write the whole state beside `path` and put it in place atomically."""
@@ -117,17 +151,21 @@ class Trainer:
         with safe_open(path, framework="pt") as file:
             meta = json.loads(file.metadata()["position"])
             for name, master in self.masters.items():
-                saved = file.get_tensor(f"w.{name}")
-                if saved.shape != master.shape:
-                    raise ValueError(f"{path} holds {name} as {list(saved.shape)}, this model needs "
-                                     f"{list(master.shape)}: it is of another model. Give another --folder.")
-                master.copy_(saved)
+                _copy(file.get_tensor(f"w.{name}"), master, name, str(path))
             for name, tensor in self.optimizer.state.items():
                 tensor.copy_(file.get_tensor(f"o.{name}"))
             self.biases_LE.copy_(file.get_tensor("biases"))
         self.optimizer.steps = meta.pop("optimizer_steps")
         self.position = Position(**meta)
         self._refresh()
+
+
+def _copy(source: Tensor, target: Tensor, name: str, holder: str) -> None:
+    """Copy a tensor of the same shape."""
+    if source.shape != target.shape:
+        raise ValueError(f"{holder} has {name} as {list(source.shape)}, this model needs {list(target.shape)}: it is "
+                         "of another model. Give another --folder.")
+    target.copy_(source)
 
 
 def read_position(path: Path) -> Position:
@@ -150,17 +188,21 @@ def run(trainer: Trainer, draw: Draw, stopped: Callable[[], bool]) -> None:
     saved_at = started = time.monotonic()
     before = position.seconds
     tokens_before = position.tokens
-    while position.seconds < budget_s and not stopped():
+    first, group = trainer.group.rank == 0, trainer.group
+    while position.seconds < budget_s and not group.first(stopped()):
         report = trainer.step(draw, position.seconds / budget_s)
         now = time.monotonic()
-        position.seconds = before + now - started
+        position.seconds = group.first(before + now - started)
+        if not first:
+            continue
         if position.step % plan.report_steps == 0:
             speed = (position.tokens - tokens_before) / (now - started)
             _write_report(plan, position, report, speed, budget_s)
         if now - saved_at > plan.checkpoint_seconds:
             trainer.save(plan.checkpoint)
             saved_at = now
-    trainer.save(plan.checkpoint)
+    if first:
+        trainer.save(plan.checkpoint)
 
 
 def _write_report(plan: Plan, position: Position, report: StepReport, speed: float, budget_s: float) -> None:

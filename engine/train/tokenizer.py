@@ -43,7 +43,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, code: Iterable[str] =
 
     The result has exactly vocab_size entries. Raises ValueError when there is too little to learn that many from.
     """
-    pieces = Counter(code)
+    pieces = list(code)
     tokenizer = Tokenizer(models.BPE(byte_fallback=False))
     tokenizer.pre_tokenizer = _split(WORDS)
     tokenizer.decoder = decoders.ByteLevel()
@@ -53,13 +53,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, code: Iterable[str] =
         vocab_size=words, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False, min_frequency=2))
     tokenizer.pre_tokenizer = _split(LINES)
-    if pieces:
-        tokenizer = _with_phrases(tokenizer, pieces, vocab_size)
-    if tokenizer.get_vocab_size() != vocab_size:
-        raise ValueError(
-            f"The texts gave {tokenizer.get_vocab_size()} tokens, not {vocab_size}, because they hold too few "
-            "different words. Give more or more varied samples, or ask for a smaller vocabulary.")
-    return tokenizer
+    return grow_tokenizer(tokenizer, pieces, vocab_size) if pieces else _of_size(tokenizer, vocab_size)
 
 
 def _split(pattern: str) -> pre_tokenizers.PreTokenizer:
@@ -70,8 +64,12 @@ def _split(pattern: str) -> pre_tokenizers.PreTokenizer:
     ])
 
 
-def _with_phrases(tokenizer: Tokenizer, pieces: Counter[str], vocab_size: int) -> Tokenizer:
-    """The tokenizer grown to vocab_size by phrases of these pieces of code."""
+def grow_tokenizer(tokenizer: Tokenizer, code: Iterable[str], vocab_size: int) -> Tokenizer:
+    """The tokenizer with phrases of these pieces of code added up to vocab_size; every token it has keeps its id.
+
+    Raises ValueError when the code holds too few phrases.
+    """
+    pieces = Counter(code)
     encoded = [(encoding.ids, count) for encoding, count in zip(
         tokenizer.encode_batch(list(pieces), add_special_tokens=False), pieces.values(), strict=True)]
     known = tokenizer.get_vocab_size()
@@ -80,7 +78,16 @@ def _with_phrases(tokenizer: Tokenizer, pieces: Counter[str], vocab_size: int) -
     data: dict[str, Any] = json.loads(tokenizer.to_str())
     data["model"]["vocab"] |= {text: known + index for index, text in enumerate(texts[known:])}
     data["model"]["merges"] += [[texts[left], texts[right]] for left, right in merges]
-    return Tokenizer.from_str(json.dumps(data))
+    return _of_size(Tokenizer.from_str(json.dumps(data)), vocab_size)
+
+
+def _of_size(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
+    """The tokenizer, if it has that many entries. Raises ValueError where there was too little to learn from."""
+    if tokenizer.get_vocab_size() != vocab_size:
+        raise ValueError(
+            f"The texts gave {tokenizer.get_vocab_size()} tokens, not {vocab_size}, because they hold too few "
+            "different words. Give more or more varied samples, or ask for a smaller vocabulary.")
+    return tokenizer
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_tokens: int) -> None:

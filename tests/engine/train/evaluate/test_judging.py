@@ -1,5 +1,6 @@
 """Judging: held-out requests, answers right and wrong, facts of pages, and the figures that come of them."""
 
+import random
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from engine.train.evaluate.judge import program_record, talk_record, written
 from engine.train.evaluate.page_probes import agree, attribute_pages, differing, facts_of, is_shown
 from engine.train.evaluate.source_probes import SourceProbes
 from engine.train.evaluate.summary import below_aims, by_kind, summarise
+from engine.train.projects import files_of
 
 NAMES = ("mountains", "snake")
 CORPUS = Corpus(1, "held_out", kinds=NAMES)
 ITEMS = held_out_items(NAMES, 80, 1)
-RUN = {"steps": 1000, "tokens": 5_000_000, "minutes": 60, "device": "one CPU thread", "kinds": NAMES}
+RUN = {"steps": 1000, "tokens": 5_000_000, "minutes": 60, "device": "a CPU", "kinds": NAMES,
+       "parameters": 20_544_512, "active_parameters": 5_200_000}
 
 
 def item_of(sample_type: str, asks: int = 0) -> Item:
@@ -42,6 +45,32 @@ def test_requests_are_held_out_repeatable_and_of_all_types_and_kinds() -> None:
     assert all(is_held_out(template) for item in ITEMS for template in item.sample.templates
                if item.sample.type in {"create", "switch"})
     assert "```" not in item_of("edit").request
+
+
+def test_a_kind_s_requests_stay_when_other_kinds_come_in() -> None:
+    more = held_out_items((*NAMES, "balls"), 80, 1)
+    for sample_type in ("create", "edit", "fix"):
+        before = [item.key for item in ITEMS if (item.sample.type, item.sample.kind) == (sample_type, "snake")]
+        after = [item.key for item in more if (item.sample.type, item.sample.kind) == (sample_type, "snake")]
+        assert after
+        assert before[: len(after)] == after
+
+
+def test_a_project_of_several_files_is_read_whole() -> None:
+    corpus, rng = Corpus(1, "held_out", kinds=("blockworld",)), random.Random(3)
+    samples = (corpus.sample_of("edit", rng, "blockworld") for _ in range(200))
+    sample = next(sample for sample in samples if sample.settings["files"] and len(sample.asked) == 1)
+    kind = corpus.kinds["blockworld"]
+    item, probes = Item(key="", sample=sample), SourceProbes(kind)
+    made = written(item, sample.answer, kind, probes)
+    assert made.exact
+    assert made.follows
+    assert files_of(made.program) == files_of(sample.program)
+    first = sample.answer[: sample.answer.index("```edit")] + "\n".join(
+        ["```edit index.html", *sample.answer.split("```edit index.html\n")[1].split("\n```")[0].split("\n"), "```"])
+    only_line = written(item, first, kind, probes)  # the first line says it, the code in the other file does not
+    assert only_line.applied
+    assert not only_line.follows
 
 
 @pytest.mark.parametrize("sample_type", ["create", "switch", "edit", "fix"])
@@ -120,3 +149,5 @@ def test_figures_count_what_they_say() -> None:
     text = card(RUN, {"greedy": figures, "kinds": kinds, "below_aims": below_aims(kinds)})
     assert "| pages that ran clean (no error, nothing refused, not blank) | 50% (2) |  |  | 97% |" in text
     assert f"Below an aim: {', '.join(below_aims(kinds))}." in text
+    assert "language model of 20.5M parameters (5.2M active per token)" in text
+    assert "1,000 steps, 5.0 million tokens, 60 minutes on a CPU." in text
