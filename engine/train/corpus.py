@@ -15,6 +15,7 @@ a held-out combination.
 
 import hashlib
 import random
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,16 +23,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.prompt import earlier_answer, user_text
-from engine.train.edit_blocks import Part, diff_parts, near_changes
+from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.faults import misspell
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
-from engine.train.phrasing import EDIT_FRAMES, Request, compose_edit, compose_request, join_words, with_typo
+from engine.train.phrasing import (
+    EDIT_FRAMES,
+    Request,
+    compose_edit,
+    compose_request,
+    join_words,
+    made_up_word,
+    with_typo,
+)
+from engine.train.projects import files_of
 
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
+SLOTTED_WEIGHT = 4.0  # of a line of talk with slots, which stands for many, in training
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
 SAMPLE_TYPES = ("create", "understood", "edit", "edit_part", "switch", "fix", "fix_part", "chat", "decline")
 _FENCE = "```html index.html\n"
+_SLOT = re.compile(r"\{(\w+)\}")
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
 
@@ -45,7 +57,8 @@ class Sample:
 
     `messages` are the turns before the answer; `spans` are character ranges of `answer` that depend on what was asked;
     `ends` says whether the end token follows; `asked` are the settings this request names; `program` is the
-    whole program after the answer ("" where there is none) and `before` the one it started from.
+    whole program after the answer ("" where there is none) and `before` the one it started from, both as
+    engine/train/projects.py writes several files.
     """
 
     type: str
@@ -175,7 +188,7 @@ class Corpus:
         )
 
     def _edit(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:
-        first = self._asked(kind, rng)
+        first = _one_file(self._asked(kind, rng)) if part else self._asked(kind, rng)
         old = _state(kind, first)
         changes = self._changes(old, rng)
         settings = {**old.settings, **changes}
@@ -186,12 +199,12 @@ class Corpus:
             before, after = near_changes(before, after, rng)
         request = compose_edit(kind, self._pick(EDIT_FRAMES, "edit", rng), changes, rng)
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
-        head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n```edit index.html\n"
-        answer, marked = _edit_answer(head, diff_parts(before, after))
+        head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n"
+        answer, marked = _edit_answer(head, before, after)
         messages: tuple[Message, ...] = (_user(in_context(before, request.text)),)
         if rng.random() < 0.5:
             earlier = self._request(kind, first, rng)
-            messages = (_user(earlier.text), _assistant(_earlier(kind, rng)), *messages)
+            messages = (_user(earlier.text), _assistant(_earlier(kind, before, rng)), *messages)
         return Sample(
             type="edit_part" if part else "edit",
             kind=kind.name,
@@ -208,7 +221,7 @@ class Corpus:
 
     def _fix(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:
         """The page reports an error after a name was misspelt; the line is put right."""
-        state = _state(kind, self._asked(kind, rng))
+        state = _state(kind, _one_file(self._asked(kind, rng)))
         program, _ = _render(state)
         fault = misspell(program, rng)
         if part:
@@ -219,8 +232,8 @@ class Corpus:
                 if pair[0] != pair[1]
             )
             fault = replace(fault, program=shown, line=line)
-        head = f"A name was misspelt: {fault.wrong} is now {fault.right}.\n\n```edit index.html\n"
-        answer, spans = _edit_answer(head, diff_parts(fault.program, program))
+        head = f"A name was misspelt: {fault.wrong} is now {fault.right}.\n\n"
+        answer, spans = _edit_answer(head, fault.program, program)
         return Sample(
             type="fix_part" if part else "fix",
             kind=kind.name,
@@ -258,11 +271,9 @@ class Corpus:
             for talk in self._talks[sample_type]
         ]
         talk, prompts = rng.choice([(talk, prompts) for talk, prompts in talks if prompts])
-        template = rng.choice(prompts)
-        text = template
-        for slot, words in talk.slots.items():
-            while "{" + slot + "}" in text:
-                text = text.replace("{" + slot + "}", rng.choice(words), 1)
+        weights = [SLOTTED_WEIGHT if "{" in prompt and self._split == "train" else 1.0 for prompt in prompts]
+        template = rng.choices(prompts, weights)[0]
+        text = _SLOT.sub(lambda slot: _filled(talk, slot[1], rng), template)
         text = text[0].upper() + text[1:] if rng.random() < 0.5 else text
         text = with_typo(text, rng) if rng.random() < 0.1 else text
         messages: tuple[Message, ...] = (_user(text),)
@@ -285,10 +296,11 @@ class Corpus:
         kind = rng.choice(list(self.kinds.values()))
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
+        program = _render(_state(kind, asked))[0]
         return (
             _user(request.text),
-            _assistant(_earlier(kind, rng)),
-            _user(in_context(_render(_state(kind, asked))[0], text)),
+            _assistant(_earlier(kind, program, rng)),
+            _user(in_context(program, text)),
         )
 
 
@@ -312,8 +324,8 @@ def random_setting(attribute: Attribute, rng: random.Random, *, off_rate: float 
 
 
 def in_context(program: str, request: str) -> str:
-    """The user's turn when there is a program: the current file, then the request."""
-    return user_text(request, {"index.html": program})
+    """The user's turn when there is a program: its files, then the request."""
+    return user_text(request, files_of(program))
 
 
 def _sayable(attribute: Attribute, setting: Setting) -> bool:
@@ -333,8 +345,17 @@ def _render(state: _State) -> tuple[str, tuple[Span, ...]]:
     return rendered.text, rendered.spans
 
 
-def _earlier(kind: Kind, rng: random.Random) -> str:
-    return earlier_answer(f"{rng.choice(kind.answers)}\n\n{_FENCE}```")
+def _filled(talk: _Talk, slot: str, rng: random.Random) -> str:
+    return made_up_word(rng) if slot == "word" else rng.choice(talk.slots[slot])
+
+
+def _earlier(kind: Kind, program: str, rng: random.Random) -> str:
+    return earlier_answer(f"{rng.choice(kind.answers)}\n\n{_FENCE}{program}```")
+
+
+def _one_file(asked: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The same without the wish for several files."""
+    return {name: setting for name, setting in asked.items() if name != "files"}
 
 
 def _user(text: str) -> Message:
@@ -376,17 +397,25 @@ def _answered(
     )
 
 
-def _edit_answer(head: str, parts: Sequence[Part]) -> tuple[str, tuple[Span, ...]]:
-    """The answer with its edit block; what it searches for and puts there depends on the request."""
+def _edit_answer(head: str, before: str, after: str) -> tuple[str, tuple[Span, ...]]:
+    """The answer with an edit block for each file that changes.
+
+    Marked are the first line and what the blocks search for and put there, which depend on the request.
+    """
     text, spans = head, [(0, head.index("\n"))]
-    for part in parts:
-        for marker, lines in (("<<<<<<< SEARCH\n", part.search), ("=======\n", part.replace)):
-            text += marker
-            body = "".join(f"{line}\n" for line in lines)
-            if body:
-                spans.append((len(text), len(text) + len(body)))
-            text += body
-        text += ">>>>>>> REPLACE\n"
+    there = files_of(before)
+    for path, new in files_of(after).items():
+        if there[path] == new:
+            continue
+        text += ("```\n\n" if text != head else "") + f"```edit {path}\n"
+        for part in diff_parts(there[path], new):
+            for marker, lines in (("<<<<<<< SEARCH\n", part.search), ("=======\n", part.replace)):
+                text += marker
+                body = "".join(f"{line}\n" for line in lines)
+                if body:
+                    spans.append((len(text), len(text) + len(body)))
+                text += body
+            text += ">>>>>>> REPLACE\n"
     return text + "```", tuple(spans)
 
 

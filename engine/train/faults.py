@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.train.projects import ENTRY, files_of
+
 # Statements that run as soon as the page loads: those that begin in the first column.
 _STATEMENTS = (
     re.compile(r"^(?P<object>[a-z]\w{3,})(?:\.\w+)*\.\w+\("),
@@ -31,13 +33,14 @@ class Fault:
 
 
 def report_errors(errors: Sequence[Mapping[str, Any]], program: str) -> str:
-    """The message of "Fix it" for errors of index.html as `expertarium check` lists them; five are told at most."""
+    """The message of "Fix it" for errors of a program as `expertarium check` lists them; five are told at most."""
     one = len(errors) == 1
     parts = ["The page has an error. Please fix it." if one else "The page has errors. Please fix them."]
-    lines = program.split("\n")
+    files = files_of(program)
     for error in errors[:5]:
-        line = error["line"] or 0
-        parts.append(f"- index.html:{line}: {error['message']}" if line else f"- {error['message']}")
+        line, path = error["line"] or 0, error.get("path") or ENTRY
+        lines = files.get(path, "").split("\n")
+        parts.append(f"- {path}:{line}: {error['message']}" if line else f"- {error['message']}")
         if 0 < line <= len(lines) and lines[line - 1].strip():
             parts.append(f"  `{lines[line - 1].strip()[:160]}`")
     if len(errors) > 5:

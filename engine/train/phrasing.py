@@ -116,6 +116,9 @@ _VERBS = frozenset(
         "play",
     )
 )
+_ONSETS = ("b", "br", "c", "ch", "d", "f", "fl", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "sh",
+           "st", "t", "th", "tr", "v", "w", "z")
+_CODAS = ("", "", "n", "m", "r", "l", "s", "x", "ck", "th", "rd", "nt", "ing", "er")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,3 +242,10 @@ def with_typo(text: str, rng: random.Random) -> str:
         else:
             words[index] = word[:at] + word[at] + word[at:]
     return " ".join(words)
+
+
+def made_up_word(rng: random.Random) -> str:
+    """A word of two or three syllables that means nothing, as names and strange things look to a small model."""
+    syllables = (rng.choice(_ONSETS) + rng.choice("aeiou") for _ in range(rng.choice((2, 2, 3))))
+    word = "".join(syllables) + rng.choice(_CODAS)
+    return word.capitalize() if rng.random() < 0.3 else word

@@ -11,7 +11,8 @@ from engine.artifacts import apply_answer, understood
 from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, is_held_out, random_setting
 from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
-from engine.train.phrasing import with_typo
+from engine.train.phrasing import made_up_word, with_typo
+from engine.train.projects import files_of, text_of
 
 KINDS = load_kinds(CORPUS_FOLDER)
 
@@ -78,7 +79,8 @@ def test_every_kind_renders_what_its_settings_say(kind) -> None:
         assert "{%" not in program
         assert "\n\n\n" not in program
         assert program.isascii()
-        assert program.endswith("</html>\n")
+        assert files_of(program)["index.html"].rstrip().endswith("</html>")
+        assert program.endswith("\n")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -91,7 +93,7 @@ def test_every_attribute_changes_the_program_and_can_be_asked_for(kind) -> None:
         assert len(bodies) == len(settings)
         for value in settings | {attribute.default}:
             phrases = attribute.phrases(value)
-            assert any(words.edit for words in phrases), (name, value)
+            assert any(words.edit for words in phrases) or name == "files", (name, value)
             assert attribute.say(value)
     assert len(kind.prompts) >= 25
 
@@ -148,12 +150,42 @@ def test_answers_applied_give_the_program(split) -> None:
     for kind in KINDS:
         for sample_type in ("create", "edit", "edit", "edit", "edit", "edit_part", "switch", "fix", "fix_part"):
             sample = corpus.sample_of(sample_type, rng, kind)
-            applied = apply_answer({"index.html": sample.before} if sample.before else {}, sample.answer)
+            applied = apply_answer(files_of(sample.before) if sample.before else {}, sample.answer)
             assert not applied.rejects
-            assert applied.files == {"index.html": sample.program}
-            shown = "```html index.html\n" + sample.before.removesuffix("\n") + "\n```\n\n"
+            assert applied.files == files_of(sample.program)
+            shown = "```html index.html\n" + files_of(sample.before)["index.html"].removesuffix("\n") + "\n```\n\n"
             assert (shown in sample.messages[-1]["content"]) == bool(sample.before)
             assert sample.before != sample.program
+
+
+def test_a_project_of_several_files_is_written_and_changed_file_by_file() -> None:
+    corpus, rng = Corpus(5, "train", kinds=("blockworld",)), random.Random(5)
+    seen = set()
+    while seen != {"create", "edit"}:
+        sample = corpus.sample_of(rng.choice(("create", "edit")), rng, "blockworld")
+        if not sample.settings["files"]:
+            continue
+        seen.add(sample.type)
+        files = files_of(sample.program)
+        assert list(files) == ["index.html", "world.js", "blocks.js", "player.js"]
+        scripts = [text for path, text in files.items() if path.endswith(".js")]
+        assert all(text.startswith("import * as THREE from 'three';\n") for text in scripts)
+        assert files_of(text_of(files)) == files
+        if sample.type == "create":
+            assert sample.answer.count("```javascript ") == 3
+        else:
+            changed = [path for path, text in files_of(sample.before).items() if text != files[path]]
+            assert "index.html" in changed  # its first line states what was asked for
+            assert [line for line in sample.answer.split("\n") if line.startswith("```edit")] == [
+                f"```edit {path}" for path in changed]
+
+
+def test_made_up_words_stand_for_what_nobody_knows(train: Corpus) -> None:
+    rng = random.Random(2)
+    words = {made_up_word(rng) for _ in range(50)}
+    assert len(words) > 45
+    said = [train.sample_of("decline", rng).messages[-1]["content"] for _ in range(300)]
+    assert not any("{" in text.rpartition("```")[2] for text in said)
 
 
 def test_edit_parts_are_short_and_unique() -> None:
