@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from engine.train.card import write_card
-from engine.train.evaluate.run import Evaluation, Wanted, default_cache, evaluate
+from engine.train.evaluate.run import Evaluation, Wanted, default_cache, evaluate, run_corpus
 from engine.train.evaluate.sheet import draw_sheet
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,6 +28,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sampled", type=int, default=usual.sampled, help="of these also at temperature 0.7")
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--no-pages", action="store_true", help="read programs only, run none: minutes, not an hour")
+    parser.add_argument("--corpus", action="store_true",
+                        help="only run the corpus's own pages, which needs no model, and say how many ran clean")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where answers and pages are kept")
     parser.add_argument("--sheet", nargs="?", type=Path, const=SHEET, metavar="OUT.png",
                         help="draw 40 answers with their requests, and measure nothing")
@@ -41,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     wanted = Wanted(kinds=tuple(args.kinds or facts["kinds"]), count=args.count, sampled=args.sampled, seed=args.seed,
                     run_pages=not args.no_pages)
     args.cache.mkdir(parents=True, exist_ok=True)
+    if args.corpus:
+        sys.stdout.write(json.dumps(run_corpus(wanted, args.cache), indent=1) + "\n")
+        return
     if args.sheet is not None:
         evaluate(args.model, wanted, args.cache, lambda evaluation: draw_sheet(evaluation, args.sheet))
         return

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,17 +30,20 @@ class Item:
 def held_out_items(kinds: Sequence[str], count: int, seed: int) -> list[Item]:
     """At least `count` requests in the proportions of SHARES, the kinds taking turns within each type.
 
-    Talk about a program may show kinds that are not in `kinds`.
+    A kind's requests stay what they are when other kinds come in, but for those that show another kind's program.
     """
-    corpus, rng = Corpus(seed, "held_out", kinds=tuple(kinds)), random.Random(f"evaluation/{seed}")  # noqa: S311
+    corpus = Corpus(seed, "held_out", kinds=tuple(kinds))
     items: dict[str, Item] = {}
     for sample_type, share in SHARES.items():
         wanted = round(count * share)
         if sample_type == "create":
             wanted = max(wanted, LEAST_PER_KIND * len(kinds))
-        have = 0
+        have, tries = 0, Counter[str]()
         while have < wanted:
-            sample = corpus.sample_of(sample_type, rng, kinds[have % len(kinds)])
+            kind = kinds[have % len(kinds)]
+            rng = random.Random(f"evaluation/{seed}/{sample_type}/{kind}/{tries[kind]}")  # noqa: S311
+            tries[kind] += 1
+            sample = corpus.sample_of(sample_type, rng, kind)
             key = message_key(sample.messages)
             have += key not in items
             items.setdefault(key, Item(key=key, sample=sample))

@@ -12,6 +12,7 @@ from engine.train.evaluate.page_probes import is_shown
 from engine.train.evaluate.pages import Report
 from engine.train.evaluate.source_probes import SourceProbes
 from engine.train.kinds import Kind
+from engine.train.projects import files_of, text_of
 
 ALIKE = 0.85  # of the characters: answers in words this close to one of the corpus's say the same
 PROGRAM_TYPES = ("create", "switch", "edit", "fix")
@@ -49,8 +50,8 @@ def written(item: Item, text: str, kind: Kind, probes: SourceProbes, before: str
     """Apply an answer to the program there was (`before`, where it is not the request's) and read what comes of it."""
     sample = item.sample
     there = sample.before if before is None else before
-    result = apply_answer({"index.html": there} if there else {}, text)
-    program = result.files.get("index.html", "") if result.changes else ""
+    result = apply_answer(files_of(there) if there else {}, text)
+    program = text_of(result.files) if result.changes else ""
     line = understood(program)
     right_kind = line is not None and line.kind == kind.name
     asked = tuple(
@@ -60,7 +61,7 @@ def written(item: Item, text: str, kind: Kind, probes: SourceProbes, before: str
     others = [name for name in sample.settings if name not in sample.asked]
     return Written(
         program=program, applied=bool(result.changes) and not result.rejects, right_kind=right_kind, asked=asked,
-        exact=program.strip() == sample.program.strip(),
+        exact=bool(program) and files_of(program) == files_of(sample.program),
         kept=right_kind and all(probes.is_right(name, sample.settings, program) for name in others))
 
 

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from engine.train.projects import ENTRY, files_of
+
 COLUMNS, ROWS = 8, 5     # cells of a picture whose mean colours are kept
 THUMBNAIL = (400, 250)
 Report = dict[str, Any]
@@ -64,11 +66,14 @@ class Pages:
             self._process = None
 
     def _check(self, program: str, scratch: Path) -> None:
-        page, picture = scratch / "index.html", scratch / "page.png"
-        page.write_text(program, "utf-8")
+        folder, picture = scratch / self._name(program), scratch / "page.png"
+        folder.mkdir()
+        for path, text in files_of(program).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, "utf-8")
         picture.unlink(missing_ok=True)
-        report = self._ask({"path": str(page), "screenshot": str(picture)})
-        report["path"] = "index.html"
+        report = self._ask({"path": str(folder / ENTRY), "screenshot": str(picture)})
+        report["path"] = ENTRY
         if picture.exists():
             with Image.open(picture) as image:
                 report["colors"] = _mean_colors(image)
@@ -104,7 +109,11 @@ class Pages:
         return self._process
 
     def _place(self, program: str, suffix: str) -> Path:
-        return self._folder / (hashlib.sha256(program.encode()).hexdigest()[:20] + suffix)
+        return self._folder / (self._name(program) + suffix)
+
+    @staticmethod
+    def _name(program: str) -> str:
+        return hashlib.sha256(program.encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The course of an evaluation: ask, apply, run, judge, ask again where a page failed, and sum up."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ import platformdirs
 
 from engine.train.corpus import Corpus, in_context
 from engine.train.evaluate.answers import Answers, Question, answering
+from engine.train.evaluate.corpus_pages import NEW_TYPES, CorpusPages
 from engine.train.evaluate.items import Item, held_out_items
 from engine.train.evaluate.judge import PROGRAM_TYPES, Written, program_record, talk_record, written
-from engine.train.evaluate.page_probes import page_probes
 from engine.train.evaluate.pages import Report, Runners, checking
 from engine.train.evaluate.source_probes import SourceProbes
-from engine.train.evaluate.summary import Record, below_aims, by_kind, summarise
+from engine.train.evaluate.summary import Figure, Record, below_aims, by_kind, summarise
 from engine.train.faults import report_errors
 
 TEMPERATURE = 0.7
@@ -52,7 +52,7 @@ class Evaluation:
         self.items = held_out_items(wanted.kinds, wanted.count, wanted.seed)
         self.corpus = Corpus(wanted.seed, "held_out", kinds=wanted.kinds)
         self._probes = {name: SourceProbes(kind) for name, kind in self.corpus.kinds.items()}
-        self._shown_by: Mapping[str, Mapping[str, frozenset[str]]] = {}
+        self._right = None if runners is None else CorpusPages(self.items, self.corpus.kinds, runners)
 
     def report(self) -> dict[str, Any]:
         """Do everything and return the figures."""
@@ -61,19 +61,16 @@ class Evaluation:
                  for temperature, seeds, items in ((0.0, (0,), self.items), (TEMPERATURE, SEEDS, sampled))
                  for seed in seeds for item in items]
         self.answers.ask([question for _item, question in asked], tell)
-        if self.runners is not None:
-            seen = self.runners.seen
-            self._shown_by = {name: page_probes(kind, seen, tell) for name, kind in self.corpus.kinds.items()}
-            self.runners.used.run([self._plain(name) for name in self.corpus.kinds], tell)
+        if self._right is not None:
+            self._right.run(tell)
         greedy = self.records([(item, self.answers[question]) for item, question in asked if not question.temperature])
         warm = self.records([(item, self.answers[question]) for item, question in asked if question.temperature])
         kinds = by_kind(greedy)
         report: dict[str, Any] = {"greedy": summarise(greedy), "sampled": summarise(warm), "kinds": kinds,
                                   "below_aims": below_aims(kinds)}
-        if self.runners is not None:
+        if self._right is not None:
             report["after_one_retry"] = summarise(self.retried(greedy))
-            report["not_seen_on_pages"] = {name: [attribute for attribute, probe in probes.items() if not probe]
-                                           for name, probes in self._shown_by.items()}
+            report["not_seen_on_pages"] = self._right.not_shown()
         report["wrong"] = [record for record in greedy if _is_wrong(record)]
         return report
 
@@ -84,7 +81,6 @@ class Evaluation:
             there = [(item, one) for (item, _text), one in zip(answered, made, strict=True) if one is not None]
             self.runners.used.run([one.program for item, one in there if one.program and _is_new(item)], tell)
             self.runners.seen.run([one.program for _item, one in there if one.program], tell)
-            self.runners.seen.run([item.sample.program for item, _one in there], tell)
         return [self._record(item, text, one) for (item, text), one in zip(answered, made, strict=True)]
 
     def retried(self, greedy: Sequence[Record]) -> list[Record]:
@@ -117,19 +113,11 @@ class Evaluation:
     def _record(self, item: Item, text: str, made: Written | None) -> Record:
         if made is None:
             return talk_record(item, text, self.corpus)
-        got = wanted = None
-        expected: list[str] = []
-        if self.runners is not None:
-            got = self.runners.seen.report(made.program) if made.program else _NOTHING
-            wanted = self.runners.seen.report(item.sample.program)
-            plain = self.runners.used.report(self._plain(item.sample.kind))
-            expected = plain["reacted_to"] if plain is not None and _is_new(item) else []
-        return program_record(item, made, got, wanted, expected, self._shown_by.get(item.sample.kind, {}))
-
-    def _plain(self, name: str) -> str:
-        """A kind's program as it is when nothing was asked: what this reacts to, others of its kind should."""
-        kind = self.corpus.kinds[name]
-        return kind.render(kind.defaults()).text
+        if self.runners is None or self._right is None:
+            return program_record(item, made, None, None, (), {})
+        got = self.runners.seen.report(made.program) if made.program else _NOTHING
+        return program_record(item, made, got, self._right.report(item), self._right.reactions(item),
+                              self._right.shown_by(item.sample.kind))
 
 
 _NOTHING: Report = {"ok": False, "blank": True, "moved": False, "reacted_to": [], "errors": []}
@@ -137,7 +125,7 @@ _NOTHING: Report = {"ok": False, "blank": True, "moved": False, "reacted_to": []
 
 def _is_new(item: Item) -> bool:
     """Whether the answer is a new program: these are used, changed ones only looked at."""
-    return item.sample.type in {"create", "switch"}
+    return item.sample.type in NEW_TYPES
 
 
 def _is_wrong(record: Record) -> bool:
@@ -153,3 +141,12 @@ def evaluate(model: Path, wanted: Wanted, cache: Path, use: Callable[[Evaluation
             return use(Evaluation(wanted, answers, None))
         with checking(cache / "pages") as runners:
             return use(Evaluation(wanted, answers, runners))
+
+
+def run_corpus(wanted: Wanted, cache: Path) -> dict[str, Figure]:
+    """Run the corpus's own pages for an evaluation to come; how many of each kind ran clean."""
+    corpus = Corpus(wanted.seed, "held_out", kinds=wanted.kinds)
+    with checking(cache / "pages") as runners:
+        pages = CorpusPages(held_out_items(wanted.kinds, wanted.count, wanted.seed), corpus.kinds, runners)
+        pages.run(tell)
+        return pages.clean()

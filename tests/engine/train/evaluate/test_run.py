@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 
 from engine.train.evaluate.answers import Answers, Question, answering
+from engine.train.evaluate.items import Item
 from engine.train.evaluate.pages import Pages, Runners
-from engine.train.evaluate.run import Evaluation, Wanted
+from engine.train.evaluate.run import Evaluation, Wanted, run_corpus
 from engine.train.evaluate.sheet import CELL, COLUMNS, draw_sheet
 from engine.train.faults import misspell, report_errors
 
@@ -34,15 +36,15 @@ class Listed:
 
 
 class Counted(Pages):
-    """Pages that say what is wrong from the text, without a browser."""
+    """Pages that say what is wrong from the text, without a browser. A page that says DEAF reacts to nothing."""
 
     def _ask(self, order: dict[str, str]) -> dict[str, object]:
         text = Path(order["path"]).read_text("utf-8")
         faulty = "BROKEN" in text
         Image.new("RGB", (80, 50), "red" if faulty else "green").save(order["screenshot"])
         errors = [{"message": "Uncaught ReferenceError: BROKEN is not defined", "line": 2}] if faulty else []
-        return {"ok": not faulty, "blank": False, "moved": True, "reacted_to": ["keys"], "errors": errors, "page": {},
-                "scene": None}
+        return {"ok": not faulty, "blank": False, "moved": True, "errors": errors, "page": {},
+                "reacted_to": ["keys"] if "DEAF" not in text else [], "scene": None}
 
 
 def evaluation(folder: Path, listed: Listed) -> Evaluation:
@@ -77,6 +79,29 @@ def test_the_right_answers_have_full_marks(tmp_path: Path) -> None:
     assert report["below_aims"] == {}
     assert report["sampled"]["clean"]["of"] == 3
     assert report["wrong"] == []
+
+
+def test_a_page_is_to_react_as_the_corpus_s_page_for_the_same_request_does(tmp_path: Path) -> None:
+    listed = Listed()
+    made = evaluation(tmp_path, listed)
+    first, second = [item for item in made.items if item.sample.type == "create"][:2]
+    for item in (first, second):
+        deaf = item.sample.program.replace("\n", "\n// DEAF\n", 1)
+        listed.other[Question(messages=item.sample.messages).key] = f"```html index.html\n{deaf}```"
+    made.items[made.items.index(first)] = Item(
+        key=first.key, sample=replace(first.sample, program=first.sample.program.replace("\n", "\n// DEAF\n", 1)))
+    figures = made.report()["greedy"]
+    new = [item for item in made.items if item.sample.type in {"create", "switch"}]
+    assert figures["reacts"] == {"share": round(1 - 1 / (len(new) - 1), 4), "of": len(new) - 1}
+
+
+def test_the_corpus_s_own_pages_need_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.train.evaluate.pages.Pages._ask", Counted._ask)
+    clean = run_corpus(WANTED, tmp_path)
+    assert list(clean) == ["snake"]
+    assert clean["snake"]["share"] == 1
+    assert (clean["snake"]["of"] or 0) > 20
+    assert len(list((tmp_path / "pages" / "used").glob("*.json"))) >= 12
 
 
 def test_the_sheet_shows_new_programs_in_order(tmp_path: Path) -> None:
