@@ -1,7 +1,7 @@
 """The model card: what Nano is, what it was trained on, what was measured, and where its ground ends."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ pipeline_tag: text-generation
 A mixture-of-experts language model of {parameters} parameters ({active} active per token) in the architecture of
 DeepSeek-V3 and Kimi K2: multi-head latent attention, one dense layer and five layers of 32 experts of which 4 are
 chosen by a sigmoid router with a balancing bias, and one shared expert. It was trained from scratch with MuonClip (Muon
-with RMS matching, QK-clip at 30) on programs that Expertarium's own corpus generates, and is stored as Kimi K2 is: block
-FP8 (e4m3).
+with RMS matching, QK-clip at 30) on programs that Expertarium's own corpus generates, and is stored as Kimi K2 is, in
+block FP8 (e4m3).
 """
 _MEASURED = """
 ## Measured
@@ -59,11 +59,18 @@ def card(run: Mapping[str, Any], report: Mapping[str, Any] | None) -> str:
     """README.md of an exported model. run: what training.json holds; report: what evaluation.json does, if any."""
     text = _HEAD.format(parameters=f"{run['parameters'] / 1e6:.1f}M", active=f"{run['active_parameters'] / 1e6:.1f}M")
     text += f"\nTraining so far: {run['steps']:,} steps, {run['tokens'] / 1e6:.1f} million tokens, "
-    text += f"{run['minutes']:.0f} minutes on {run['device']}.\n\nKinds of program: {', '.join(run['kinds'])}.\n"
+    text += f"{run['minutes']:.0f} minutes on {run['device']}.{_load(run['load'])}\n\n"
+    text += f"Kinds of program: {', '.join(run['kinds'])}.\n"
     if report is not None:
         text += _MEASURED + "".join(_row(report, *row) for row in _ROWS)
         text += _by_kind(report)
     return text + _LIMITS
+
+
+def _load(load: Sequence[float]) -> str:
+    """How evenly the experts are used."""
+    times = ", ".join(f"{value:.1f}" for value in load)
+    return f"\nAt its end the busiest expert of each layer had {times} times the mean load." if load else ""
 
 
 def write_card(folder: Path) -> None:

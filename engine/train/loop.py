@@ -25,6 +25,8 @@ from engine.train.muon_clip import MuonClip, balance, clip_heads
 from engine.train.network import Network, Shape, initial_masters, weight_table
 from engine.train.plan import Plan, context_tokens, rate_factor
 
+LOAD_REPORTS = 20  # the last ones, over which an expert's load is averaged: 200 steps
+
 Draw = Callable[[int, float], Document]  # (sample index, progress 0..1) -> document
 
 
@@ -174,6 +176,13 @@ def read_position(path: Path) -> Position:
         meta = json.loads(file.metadata()["position"])
     meta.pop("optimizer_steps")
     return Position(**meta)
+
+
+def mean_load(plan: Plan) -> list[float]:
+    """Tokens of the busiest expert over those of the mean one, by MoE layer, in the mean of a plan's last reports."""
+    lines = plan.metrics.read_text("utf-8").splitlines()[-LOAD_REPORTS:] if plan.metrics.exists() else []
+    loads = [json.loads(line)["load"] for line in lines]
+    return [round(sum(layer) / len(layer), 2) for layer in zip(*loads, strict=True)]
 
 
 def _by_type(documents: list[Document]) -> Counter[str]:

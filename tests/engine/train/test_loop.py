@@ -1,5 +1,6 @@
 """The loop: a run that was stopped and resumed ends with the weights of one that was not; batches and schedule."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from engine.train.data import Document, fill, pack
-from engine.train.loop import Trainer, run
+from engine.train.loop import LOAD_REPORTS, Trainer, mean_load, run
 from engine.train.plan import NANO_CONFIG, Plan, rate_factor, stage
 
 CONFIG: dict[str, Any] = {
@@ -69,6 +70,14 @@ def test_a_run_saves_when_it_is_stopped(tmp_path: Path) -> None:
     again.resume(again.plan.checkpoint)
     assert again.position.step == 3
     assert again.position.seconds > 0
+
+
+def test_the_load_at_the_end_is_that_of_the_last_reports(tmp_path: Path) -> None:
+    plan = Plan(folder=tmp_path, minutes=1)
+    assert mean_load(plan) == []
+    lines = [{"load": [9.0, 9.0]}] * 5 + [{"load": [1.0, 2.0]}, {"load": [2.0, 4.0]}] * (LOAD_REPORTS // 2)
+    plan.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert mean_load(plan) == [1.5, 3.0]
 
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
