@@ -72,7 +72,8 @@ def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
     facts = {"steps": position.step + earlier.get("steps", 0), "tokens": position.tokens + earlier.get("tokens", 0),
              "minutes": round(position.seconds / 60 + earlier.get("minutes", 0.0), 1),
              "device": "a GPU" if torch.cuda.is_available() else "a CPU", "kinds": kinds,
-             "load": mean_load(plan), "parameters": config.num_parameters, "active_parameters": config.num_active_parameters}
+             "load": mean_load(plan), "parameters": config.num_parameters,
+             "active_parameters": config.num_active_parameters}
     export_model(None if fresh else plan.checkpoint, NANO_CONFIG, plan.tokenizer, folder)
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     (folder / "README.md").write_text(card(facts, None), "utf-8")

@@ -11,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from PIL import Image
 
 from engine.train.projects import ENTRY, files_of
 
+CHECKERS = 2             # that run pages side by side: one alone waits for the clock a third of the time
 COLUMNS, ROWS = 8, 5     # cells of a picture whose mean colours are kept
 THUMBNAIL = (400, 250)
 Report = dict[str, Any]
@@ -34,8 +37,8 @@ class Pages:
 
     def __init__(self, folder: Path, *, use_input: bool, fuller: "Pages | None" = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._use_input, self._fuller = folder, use_input, fuller
-        self._process: subprocess.Popen[str] | None = None
+        self._folder, self._fuller = folder, fuller
+        self._checkers = [Checker(use_input=use_input) for _ in range(CHECKERS)]
 
     def report(self, program: str) -> Report | None:
         """What is known of a program's page."""
@@ -51,37 +54,59 @@ class Pages:
         return path if path.exists() or self._fuller is None else self._fuller.picture(program)
 
     def run(self, programs: Sequence[str], tell: Callable[[str], None]) -> None:
-        """Run every program whose report is missing; `tell` gets progress."""
+        """Run every program whose report is missing; `tell` gets progress.
+
+        Pages that were stopped are run once more, by themselves: beside another one a machine can be too slow.
+        """
         missing = [program for program in dict.fromkeys(programs) if self.report(program) is None]
-        with tempfile.TemporaryDirectory() as scratch:
-            for number, program in enumerate(missing, start=1):
-                self._check(program, Path(scratch))
+        free = SimpleQueue[Checker]()
+        for checker in self._checkers:
+            free.put(checker)
+        with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(len(self._checkers)) as pool:
+            done = [pool.submit(self._check, program, Path(scratch), free) for program in missing]
+            for number, each in enumerate(as_completed(done), start=1):
+                each.result()
                 tell(f"pages: {number} of {len(missing)}")
+            for program in [program for program in missing if was_stopped(self.report(program))]:
+                self._check(program, Path(scratch), free)
 
     def close(self) -> None:
-        """End the checker."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+        """End the checkers."""
+        for checker in self._checkers:
+            checker.close()
 
-    def _check(self, program: str, scratch: Path) -> None:
-        folder, picture = scratch / self._name(program), scratch / "page.png"
-        folder.mkdir()
-        for path, text in files_of(program).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, "utf-8")
-        picture.unlink(missing_ok=True)
-        report = self._ask({"path": str(folder / ENTRY), "screenshot": str(picture)})
-        report["path"] = ENTRY
-        if picture.exists():
-            with Image.open(picture) as image:
-                report["colors"] = _mean_colors(image)
-                small = image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS)
-                small.save(self._place(program, ".jpg"), quality=88)
+    def _check(self, program: str, scratch: Path, free: "SimpleQueue[Checker]") -> None:
+        """Run one page in a folder of its own by a checker that is free, and keep what it reports."""
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            page, picture = Path(folder) / "page", Path(folder) / "page.png"
+            for path, text in files_of(program).items():
+                (page / path).parent.mkdir(parents=True, exist_ok=True)
+                (page / path).write_text(text, "utf-8")
+            checker = free.get()
+            try:
+                report = checker.ask({"path": str(page / ENTRY), "screenshot": str(picture)})
+            finally:
+                free.put(checker)
+            report["path"] = ENTRY
+            if picture.exists():
+                with Image.open(picture) as image:
+                    report["colors"] = _mean_colors(image)
+                    small = image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS)
+                    small.save(self._place(program, ".jpg"), quality=88)
         self._place(program, ".json").write_text(json.dumps(report) + "\n", "utf-8")
 
-    def _ask(self, order: dict[str, str]) -> Report:
+    def _place(self, program: str, suffix: str) -> Path:
+        return self._folder / (hashlib.sha256(program.encode()).hexdigest()[:20] + suffix)
+
+
+class Checker:
+    """A long-lived `expertarium check`, started when it is first asked."""
+
+    def __init__(self, *, use_input: bool) -> None:
+        self._use_input = use_input
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, order: dict[str, str]) -> Report:
         """One report; a checker that ended is started anew once, then the page is said to have stopped it."""
         for _ in range(2):
             process = self._running()
@@ -100,6 +125,13 @@ class Pages:
         return {"ok": False, "blank": True, "moved": False, "reacted_to": [], "scene": None, "page": {},
                 "errors": [{"kind": "stopped", "message": "The checker ended.", "line": None}], "blocked_requests": []}
 
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
     def _running(self) -> "subprocess.Popen[str]":
         if self._process is None:
             command = [sys.executable, "-m", "app", "check", "--serve", *(() if self._use_input else ("--no-input",))]
@@ -107,13 +139,6 @@ class Pages:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                 env={"QT_QPA_PLATFORM": "offscreen", **os.environ}, cwd=Path(__file__).resolve().parents[3])
         return self._process
-
-    def _place(self, program: str, suffix: str) -> Path:
-        return self._folder / (self._name(program) + suffix)
-
-    @staticmethod
-    def _name(program: str) -> str:
-        return hashlib.sha256(program.encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +159,11 @@ def checking(folder: Path) -> Iterator[Runners]:
     finally:
         used.close()
         seen.close()
+
+
+def was_stopped(report: Report | None) -> bool:
+    """Whether a page was ended because it did not answer, or took too much."""
+    return report is not None and any(error.get("kind") == "stopped" for error in report["errors"])
 
 
 def _mean_colors(image: Image.Image) -> list[list[int]]:

@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 from PIL import Image
 
 from engine.train.evaluate.answers import Answers, Question, answering
 from engine.train.evaluate.items import Item
-from engine.train.evaluate.pages import Pages, Runners
+from engine.train.evaluate.pages import Checker, Pages, Runners, was_stopped
 from engine.train.evaluate.run import Evaluation, Wanted, run_corpus
 from engine.train.evaluate.sheet import CELL, COLUMNS, draw_sheet
 from engine.train.faults import misspell, report_errors
@@ -35,27 +35,42 @@ class Listed:
         self.asked += questions
 
 
-class Counted(Pages):
-    """Pages that say what is wrong from the text, without a browser. A page that says DEAF reacts to nothing."""
+class Reading(Checker):
+    """Says what is wrong from the text, without a browser.
 
-    def _ask(self, order: dict[str, str]) -> dict[str, object]:
+    A page that says DEAF reacts to nothing; one that says SLOW is stopped the first time.
+    """
+
+    slow: ClassVar[set[str]] = set()
+
+    def ask(self, order: dict[str, str]) -> dict[str, object]:
         text = Path(order["path"]).read_text("utf-8")
-        faulty = "BROKEN" in text
-        Image.new("RGB", (80, 50), "red" if faulty else "green").save(order["screenshot"])
-        errors = [{"message": "Uncaught ReferenceError: BROKEN is not defined", "line": 2}] if faulty else []
-        return {"ok": not faulty, "blank": False, "moved": True, "errors": errors, "page": {},
-                "reacted_to": ["keys"] if "DEAF" not in text else [], "scene": None}
+        Image.new("RGB", (80, 50), "red" if "BROKEN" in text else "green").save(order["screenshot"])
+        errors: list[dict[str, object]] = []
+        if "BROKEN" in text:
+            errors.append({"kind": "error", "message": "Uncaught ReferenceError: BROKEN is not defined", "line": 2})
+        if "SLOW" in text and text not in self.slow:
+            self.slow.add(text)
+            errors.append({"kind": "stopped", "message": "The page was stopped.", "line": None})
+        return {"ok": not errors, "blank": False, "moved": True, "errors": errors, "page": {}, "scene": None,
+                "reacted_to": ["keys"] if "DEAF" not in text else []}
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.train.evaluate.pages.Checker", Reading)
 
 
 def evaluation(folder: Path, listed: Listed) -> Evaluation:
-    used = Counted(folder / "used", use_input=True)
-    runners = Runners(used=used, seen=Counted(folder / "seen", use_input=False, fuller=used))
+    used = Pages(folder / "used", use_input=True)
+    runners = Runners(used=used, seen=Pages(folder / "seen", use_input=False, fuller=used))
     made = Evaluation(WANTED, cast("Answers", listed), runners)
     for item in made.items:
         listed.said[Question(messages=item.sample.messages).key.split("@")[0]] = item.sample.answer
     return made
 
 
+@pytest.mark.usefixtures("reading")
 def test_a_broken_page_is_sent_back_once_and_only_the_retry_counts_it_as_mended(tmp_path: Path) -> None:
     listed = Listed()
     made = evaluation(tmp_path, listed)
@@ -73,6 +88,7 @@ def test_a_broken_page_is_sent_back_once_and_only_the_retry_counts_it_as_mended(
     assert [record["errors"] for record in report["wrong"]] == [["Uncaught ReferenceError: BROKEN is not defined"]]
 
 
+@pytest.mark.usefixtures("reading")
 def test_the_right_answers_have_full_marks(tmp_path: Path) -> None:
     report = evaluation(tmp_path, Listed()).report()
     assert all(figure["share"] == 1 for figure in report["greedy"].values())
@@ -81,6 +97,7 @@ def test_the_right_answers_have_full_marks(tmp_path: Path) -> None:
     assert report["wrong"] == []
 
 
+@pytest.mark.usefixtures("reading")
 def test_a_page_is_to_react_as_the_corpus_s_page_for_the_same_request_does(tmp_path: Path) -> None:
     listed = Listed()
     made = evaluation(tmp_path, listed)
@@ -95,8 +112,8 @@ def test_a_page_is_to_react_as_the_corpus_s_page_for_the_same_request_does(tmp_p
     assert figures["reacts"] == {"share": round(1 - 1 / (len(new) - 1), 4), "of": len(new) - 1}
 
 
-def test_the_corpus_s_own_pages_need_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.train.evaluate.pages.Pages._ask", Counted._ask)
+@pytest.mark.usefixtures("reading")
+def test_the_corpus_s_own_pages_need_no_model(tmp_path: Path) -> None:
     clean = run_corpus(WANTED, tmp_path)
     assert list(clean) == ["snake"]
     assert clean["snake"]["share"] == 1
@@ -104,6 +121,7 @@ def test_the_corpus_s_own_pages_need_no_model(tmp_path: Path, monkeypatch: pytes
     assert len(list((tmp_path / "pages" / "used").glob("*.json"))) >= 12
 
 
+@pytest.mark.usefixtures("reading")
 def test_the_sheet_shows_new_programs_in_order(tmp_path: Path) -> None:
     shown = draw_sheet(evaluation(tmp_path, Listed()), tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -114,9 +132,10 @@ def test_the_sheet_shows_new_programs_in_order(tmp_path: Path) -> None:
         assert pixel[1] > 100 > pixel[0]
 
 
+@pytest.mark.usefixtures("reading")
 def test_reports_are_kept_and_a_fuller_one_serves(tmp_path: Path) -> None:
-    used = Counted(tmp_path / "used", use_input=True)
-    seen = Counted(tmp_path / "seen", use_input=False, fuller=used)
+    used = Pages(tmp_path / "used", use_input=True)
+    seen = Pages(tmp_path / "seen", use_input=False, fuller=used)
     told: list[str] = []
     used.run(["<p>a</p>", "<p>a</p>"], told.append)
     seen.run(["<p>a</p>", "<p>b</p>"], told.append)
@@ -126,6 +145,15 @@ def test_reports_are_kept_and_a_fuller_one_serves(tmp_path: Path) -> None:
     assert len(report["colors"]) == 40
     assert seen.picture("<p>a</p>").exists()
     assert used.report("<p>b</p>") is None
+
+
+@pytest.mark.usefixtures("reading")
+def test_a_page_that_was_stopped_beside_others_is_run_again_by_itself(tmp_path: Path) -> None:
+    pages = Pages(tmp_path, use_input=True)
+    pages.run(["<p>SLOW</p>", "<p>fast</p>", "<p>SLOW and BROKEN</p>"], lambda _text: None)
+    reports = [pages.report(text) for text in ("<p>SLOW</p>", "<p>SLOW and BROKEN</p>")]
+    assert [report["ok"] for report in reports if report] == [True, False]
+    assert not any(was_stopped(report) for report in reports)
 
 
 def test_a_checker_really_runs_pages_one_after_the_other(tmp_path: Path) -> None:
