@@ -40,6 +40,7 @@ from engine.train.projects import files_of
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
 SLOTTED_WEIGHT = 4.0  # of a line of talk with slots, which stands for many, in training
+PROGRAM_RATE = 0.12  # of talk while a program is there: ten times the tokens for the same few words
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
 SAMPLE_TYPES = ("create", "understood", "edit", "edit_part", "switch", "fix", "fix_part", "chat", "decline")
 _FENCE = "```html index.html\n"
@@ -277,7 +278,7 @@ class Corpus:
         text = text[0].upper() + text[1:] if rng.random() < 0.5 else text
         text = with_typo(text, rng) if rng.random() < 0.1 else text
         messages: tuple[Message, ...] = (_user(text),)
-        if rng.random() < 0.3:
+        if rng.random() < PROGRAM_RATE:
             messages = self._with_program(text, rng)
         return Sample(
             type=sample_type,

@@ -24,6 +24,7 @@ from PIL import Image
 from engine.train.projects import ENTRY, files_of
 
 CHECKERS = 2             # that run pages side by side: one alone waits for the clock a third of the time
+SIZE = "640x400"         # of the pages: drawn without a graphics card, every pixel costs time
 COLUMNS, ROWS = 8, 5     # cells of a picture whose mean colours are kept
 THUMBNAIL = (400, 250)
 Report = dict[str, Any]
@@ -134,7 +135,8 @@ class Checker:
 
     def _running(self) -> "subprocess.Popen[str]":
         if self._process is None:
-            command = [sys.executable, "-m", "app", "check", "--serve", *(() if self._use_input else ("--no-input",))]
+            command = [sys.executable, "-m", "app", "check", "--serve", "--size", SIZE,
+                       *(() if self._use_input else ("--no-input",))]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                 env={"QT_QPA_PLATFORM": "offscreen", **os.environ}, cwd=Path(__file__).resolve().parents[3])
