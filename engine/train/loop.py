@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -22,7 +22,7 @@ from torch import Tensor
 from engine.train.data import Document, fill, pack
 from engine.train.group import Alone, Group
 from engine.train.muon_clip import MuonClip, balance, clip_heads
-from engine.train.network import Network, Shape, initial_masters, weight_table
+from engine.train.network import Batch, Network, Shape, initial_masters, weight_table
 from engine.train.plan import Plan, context_tokens, rate_factor
 
 LOAD_REPORTS = 20  # the last ones, over which an expert's load is averaged: 200 steps
@@ -53,6 +53,16 @@ class StepReport:
     load: list[float]
 
 
+class _Sums(NamedTuple):
+    """Sums over a batch, one float64 each. `answers` counts the tokens whose plain loss is summed in `answer_loss`."""
+
+    weight: Tensor
+    loss: Tensor
+    tokens: Tensor
+    answers: Tensor
+    answer_loss: Tensor
+
+
 class Trainer:
     """Everything that changes during training, with `step`, `save` and `resume`.
 
@@ -72,7 +82,7 @@ class Trainer:
         self.network = Network(self.shape, self.masters, self.biases_LE, dtype)
 
     def step(self, draw: Draw, progress: float) -> StepReport:
-        """One optimiser step on the next samples, of which each member of a group takes every so-manieth."""
+        """One optimiser step on the next samples; member r of a group of n takes samples r, r + n, r + 2n and so on."""
         rank, size = self.group.rank, self.group.size
         documents, next_sample = fill(
             lambda index: draw(index * size + rank, progress), self.position.sample, self.plan.batch_tokens,
@@ -80,30 +90,27 @@ class Trainer:
         batch = pack(documents, self.device, self.dtype)
         loss, row_loss_T = self.network.loss(batch)
         torch.autograd.backward(loss)
-        answers = batch.weights_T >= 1
-        sums = torch.tensor([float(batch.weights_T.sum()), len(batch.tokens_T), float(row_loss_T[answers].sum()),
-                             float(answers.sum())], dtype=torch.float64)
-        weight = float(sums[0])
-        loss_sum = loss.detach().double().cpu().reshape(1) * weight
-        self.group.add([sums, loss_sum])
-        gradients = self._gradients(weight / float(sums[0]))
-        self.optimizer.step(gradients, self.plan.lr * rate_factor(self.position.step, progress))
+        sums = _sums(batch, loss, row_loss_T)
+        own_weight = float(sums.weight)
+        self.group.add(sums)
+        self.optimizer.step(self._gradients(own_weight / float(sums.weight)),
+                            self.plan.lr * rate_factor(self.position.step, progress))
         top_LH, counts_LE = self.network.top_logits_LH, self.network.counts_LE
-        next_samples = torch.tensor([next_sample])
+        furthest = torch.tensor([next_sample])
         self.group.largest(top_LH)
-        self.group.largest(next_samples)
+        self.group.largest(furthest)
         self.group.add([counts_LE])
         clipped = clip_heads(self.masters, self.shape, top_LH, self.plan.tau)
         sparse = slice(self.shape.dense_layers, None)
         balance(self.biases_LE[sparse], counts_LE[sparse], self.plan.gamma * (1 - progress))
         self._refresh()
         self.position.step += 1
-        self.position.sample = int(next_samples)
-        self.position.tokens += int(sums[1])
+        self.position.sample = int(furthest)
+        self.position.tokens += int(sums.tokens)
         counts = counts_LE[sparse]
         return StepReport(
-            loss=float(loss_sum / sums[0]), answer_loss=float(sums[2] / sums[3]), by_type=dict(_by_type(documents)),
-            tokens=int(sums[1]), top_logit=float(top_LH.max()), clipped=clipped,
+            loss=float(sums.loss / sums.weight), answer_loss=float(sums.answer_loss / sums.answers),
+            by_type=dict(_by_type(documents)), tokens=int(sums.tokens), top_logit=float(top_LH.max()), clipped=clipped,
             load=[round(float(value), 2) for value in counts.amax(1) / counts.mean(1)],
         )
 
@@ -183,6 +190,15 @@ def mean_load(plan: Plan) -> list[float]:
     lines = plan.metrics.read_text("utf-8").splitlines()[-LOAD_REPORTS:] if plan.metrics.exists() else []
     loads = [json.loads(line)["load"] for line in lines]
     return [round(sum(layer) / len(layer), 2) for layer in zip(*loads, strict=True)]
+
+
+def _sums(batch: Batch, loss: Tensor, row_loss_T: Tensor) -> _Sums:
+    """The sums of one member's batch."""
+    answers = batch.weights_T >= 1
+    weight = float(batch.weights_T.sum())
+    values = (weight, float(loss.detach()) * weight, len(batch.tokens_T), float(answers.sum()),
+              float(row_loss_T[answers].sum()))
+    return _Sums(*(torch.tensor(value, dtype=torch.float64) for value in values))
 
 
 def _by_type(documents: list[Document]) -> Counter[str]:
