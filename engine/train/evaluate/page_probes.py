@@ -12,7 +12,7 @@ from engine.train.evaluate.pages import Pages, Report
 from engine.train.evaluate.source_probes import variants
 from engine.train.kinds import Kind
 
-PAGES_PER_ATTRIBUTE = 3
+PAGES_PER_ATTRIBUTE = 2
 COLOR_STEP = 12         # of 255: a smaller change of a cell's mean colour is none
 NUMBER_STEP = 0.02      # of the larger: a smaller change of a number is none
 _PAGE_FACTS = ("title", "text_length", "canvases", "svg_shapes", "charts")
