@@ -101,7 +101,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one stage, or all."""
+    """Run one stage, or all; a fault of the person's is told on stderr, with exit status 1."""
     args = parse_arguments(arguments)
     plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens,
                 edits_from=args.edits_from, kinds=tuple(args.kinds))
@@ -117,7 +117,10 @@ def main(arguments: list[str] | None = None) -> None:
         "data": lambda: describe_data(plan, args.count),
     }
     for name in stages if args.stage == "all" else (args.stage,):
-        (stages | alone)[name]()
+        try:
+            (stages | alone)[name]()
+        except ValueError as error:
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":

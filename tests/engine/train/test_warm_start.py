@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.train.__main__ import export, parse_arguments
+from engine.train.__main__ import export, main, parse_arguments
 from engine.train.corpus import Corpus
 from engine.train.loop import Trainer
 from engine.train.phrases import code_pieces
@@ -68,6 +68,8 @@ def test_a_state_that_is_there_is_not_overwritten(tmp_path: Path, config) -> Non
     plan.checkpoint.write_bytes(b"hours of training")
     with pytest.raises(ValueError, match="holds a training state already"):
         start_from(NANO, plan, config, code())
+    with pytest.raises(SystemExit, match="holds a training state already"):
+        main(["start", "--folder", str(tmp_path), "--kinds", "snake"])
     assert plan.checkpoint.read_bytes() == b"hours of training"
 
 
