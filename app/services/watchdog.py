@@ -44,6 +44,7 @@ class Watchdog(QObject):
         self._limits = limits
         self._ticker = QTimer(self, interval=TICK_MS)
         self._ticker.timeout.connect(self._tick)
+        page.destroyed.connect(self._ticker.stop)  # a load that ends while the page goes starts the watch once more
         self._since_tick = QElapsedTimer()
         self._silent_s = 0.0
         self._cpu_at_answer_s = 0.0
