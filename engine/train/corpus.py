@@ -178,9 +178,12 @@ class Corpus:
         )
 
     def _switch(self, kind: Kind, rng: random.Random) -> Sample:
-        """Another program is asked for while one is there: the whole file is written anew."""
+        """Another program is asked for while one is there: the whole file is written anew.
+
+        That one is of one file: an answer can't take the others of a project away.
+        """
         other = rng.choice([other for other in self.kinds.values() if other is not kind] or [kind])
-        before = _render(_state(other, self._asked(other, rng)))[0]
+        before = _render(_state(other, _one_file(self._asked(other, rng))))[0]
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
         text = rng.choice(_SWITCH_FRAMES).replace("{r}", request.text)

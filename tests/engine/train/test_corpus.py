@@ -180,6 +180,12 @@ def test_a_project_of_several_files_is_written_and_changed_file_by_file() -> Non
                 f"```edit {path}" for path in changed]
 
 
+def test_a_program_that_another_takes_the_place_of_is_of_one_file() -> None:
+    corpus, rng = Corpus(5, "train", kinds=("blockworld", "snake")), random.Random(6)
+    for _ in range(40):
+        assert list(files_of(corpus.sample_of("switch", rng, "snake").before)) == ["index.html"]
+
+
 def test_made_up_words_stand_for_what_nobody_knows(train: Corpus) -> None:
     rng = random.Random(2)
     words = {made_up_word(rng) for _ in range(50)}
