@@ -37,10 +37,16 @@ from engine.train.phrasing import (
 )
 from engine.train.projects import files_of
 
+Split = Literal["train", "held_out"]
+
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
 SLOTTED_WEIGHT = 4.0  # of a line of talk with slots, which stands for many, in training
 PROGRAM_RATE = 0.12  # of talk while a program is there: ten times the tokens for the same few words
+ASKED_COUNTS: Mapping[Split, tuple[int, ...]] = {
+    "held_out": (6, 24, 26, 20, 13, 7, 4),  # shares of requests that name none, one, two settings and so on
+    "train": (5, 15, 18, 18, 16, 15, 13),  # more: what is not asked for is the default, which is soon known
+}
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
 SAMPLE_TYPES = ("create", "understood", "edit", "edit_part", "switch", "fix", "fix_part", "chat", "decline")
 _FENCE = "```html index.html\n"
@@ -48,7 +54,6 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
 
-Split = Literal["train", "held_out"]
 Message = dict[str, str]
 
 
@@ -59,7 +64,8 @@ class Sample:
     `messages` are the turns before the answer; `spans` are character ranges of `answer` that depend on what was asked;
     `ends` says whether the end token follows; `asked` are the settings this request names; `program` is the
     whole program after the answer ("" where there is none) and `before` the one it started from, both as
-    engine/train/projects.py writes several files.
+    engine/train/projects.py writes several files; `before_spans` are the ranges of that one which follow from its first
+    line.
     """
 
     type: str
@@ -73,6 +79,7 @@ class Sample:
     templates: tuple[str, ...]
     program: str = ""
     before: str = ""
+    before_spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +166,7 @@ class Corpus:
         """Settings a request names, as a combination on this side of the split."""
         while True:
             most = len(kind.attributes)
-            count = min(most, rng.choices((0, 1, 2, 3, 4, 5, 6), (6, 24, 26, 20, 13, 7, 4))[0])
+            count = min(most, rng.choices(range(7), ASKED_COUNTS[self._split])[0])
             for _ in range(COMBINATION_TRIES):
                 names = rng.sample(list(kind.attributes), count)
                 asked = {name: random_setting(kind.attributes[name], rng) for name in kind.attributes if name in names}
@@ -183,12 +190,19 @@ class Corpus:
         That one is of one file: an answer can't take the others of a project away.
         """
         other = rng.choice([other for other in self.kinds.values() if other is not kind] or [kind])
-        before = _render(_state(other, _one_file(self._asked(other, rng))))[0]
+        before, spans = _render(_state(other, _one_file(self._asked(other, rng))))
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
         text = rng.choice(_SWITCH_FRAMES).replace("{r}", request.text)
         return _answered(
-            "switch", _state(kind, asked), request, asked, (_user(in_context(before, text)),), rng, before=before
+            "switch",
+            _state(kind, asked),
+            request,
+            asked,
+            (_user(in_context(before, text)),),
+            rng,
+            before=before,
+            before_spans=spans,
         )
 
     def _edit(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:
@@ -197,10 +211,11 @@ class Corpus:
         changes = self._changes(old, rng)
         settings = {**old.settings, **changes}
         new = _State(kind=kind, settings=settings, listed=(old.listed | set(changes)))
-        before, _ = _render(old)
+        before, before_spans = _render(old)
         after, _ = _render(new)
         if part:
             before, after = near_changes(before, after, rng)
+            before_spans = ()
         request = compose_edit(kind, self._pick(EDIT_FRAMES, "edit", rng), changes, rng)
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
         head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n"
@@ -221,6 +236,7 @@ class Corpus:
             templates=request.templates,
             program=after,
             before=before,
+            before_spans=before_spans,
         )
 
     def _fix(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:
@@ -380,6 +396,7 @@ def _answered(
     *,
     cut: bool = False,
     before: str = "",
+    before_spans: tuple[Span, ...] = (),
 ) -> Sample:
     """The sample whose answer is a sentence and the whole program, or with `cut` only up to its first line."""
     program, spans = _render(state)
@@ -398,6 +415,7 @@ def _answered(
         templates=request.templates,
         program=program,
         before=before,
+        before_spans=before_spans,
     )
 
 

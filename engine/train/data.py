@@ -18,6 +18,7 @@ from engine.train.network import Batch
 
 PROMPT_WEIGHT = 0.05    # requests are worth little loss: just enough to learn how people write
 CONTEXT_WEIGHT = 0.5    # the program a change is asked of: its code follows from its own first line
+CONTEXT_ATTRIBUTE_WEIGHT = 2.0  # of that program, what its first line decides
 ATTRIBUTE_WEIGHT = 4.0  # characters that depend on what was asked, the understood line among them
 PROSE_WEIGHT = 3.0      # what is said before or without a program: few tokens that decide which answer it is
 MASKED_TOKENS = 256    # documents up to half of this share an attention segment of this length
@@ -46,7 +47,7 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
         text = f"<|im_{role}|>{role}<|im_middle|>{message['content']}<|im_end|>"
         turn = tokenizer.encode(text, add_special_tokens=False)
         ids += turn.ids
-        weights += _context_weights(turn.offsets, text, sample.before)
+        weights += _context_weights(turn.offsets, text, sample)
     header = tokenizer.encode("<|im_assistant|>assistant<|im_middle|>", add_special_tokens=False).ids
     ids += header
     weights += [PROMPT_WEIGHT] * len(header)
@@ -61,29 +62,38 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
                     type=sample.type, prompt_tokens=prompt_tokens)
 
 
-def _context_weights(offsets: Sequence[tuple[int, int]], text: str, program: str) -> list[float]:
-    """CONTEXT_WEIGHT for the tokens of a program in a turn but for its first line, PROMPT_WEIGHT for the others."""
+def _context_weights(offsets: Sequence[tuple[int, int]], text: str, sample: Sample) -> list[float]:
+    """The context's weights for the tokens of a program in a turn but for its first line, PROMPT_WEIGHT for others."""
+    program = sample.before
     found = text.find(program) if program else -1
     if found < 0:
         return [PROMPT_WEIGHT] * len(offsets)
     first, last = found + len(program.partition("\n")[0]) + 1, found + len(program)
-    return [CONTEXT_WEIGHT if first <= start and stop <= last else PROMPT_WEIGHT for start, stop in offsets]
+    decided = _overlaps(offsets, [(start + found, stop + found) for start, stop in sample.before_spans])
+    return [
+        PROMPT_WEIGHT if start < first or stop > last else CONTEXT_ATTRIBUTE_WEIGHT if inside else CONTEXT_WEIGHT
+        for (start, stop), inside in zip(offsets, decided, strict=True)
+    ]
 
 
 def _answer_weights(
     offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], *, prose_stop: int
 ) -> list[float]:
-    """ATTRIBUTE_WEIGHT for tokens that overlap a span, PROSE_WEIGHT before prose_stop, 1 for the others.
+    """ATTRIBUTE_WEIGHT for tokens that overlap a span, PROSE_WEIGHT before prose_stop, 1 for the others."""
+    return [
+        ATTRIBUTE_WEIGHT if inside else PROSE_WEIGHT if start < prose_stop else 1.0
+        for (start, _), inside in zip(offsets, _overlaps(offsets, spans), strict=True)
+    ]
 
-    Both lists are in order.
-    """
-    weights, index = [], 0
+
+def _overlaps(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """Which tokens, given by their offsets, overlap a span. Both lists are in order."""
+    overlaps, index = [], 0
     for start, stop in offsets:
         while index < len(spans) and spans[index][1] <= start:
             index += 1
-        inside = index < len(spans) and spans[index][0] < stop
-        weights.append(ATTRIBUTE_WEIGHT if inside else PROSE_WEIGHT if start < prose_stop else 1.0)
-    return weights
+        overlaps.append(index < len(spans) and spans[index][0] < stop)
+    return overlaps
 
 
 def pack(documents: Sequence[Document], device: torch.device, dtype: torch.dtype) -> Batch:

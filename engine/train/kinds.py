@@ -29,7 +29,7 @@ Span = tuple[int, int]
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _BRANCH = re.compile(
-    r"(\{%-?\s*(?:if|elif|else)\b[^%]*-?%\}\n?)"  # the tag
+    r"(\{%-?\s*(?:if|elif|else|endif)\b[^%]*-?%\}\n?)"  # the tag
     r"([^\n{]*(?:\{\{[^}]*\}\}[^\n{]*|\{(?![{%])[^\n{]*)*)"  # the line after it, up to the next tag
 )
 
@@ -155,7 +155,10 @@ class Kind:
 
 
 def strip_sentinels(marked: str) -> Rendered:
-    """Takes the sentinels out of a rendered text and returns where they were; nested ones become one span."""
+    """Takes the sentinels out of a rendered text and returns where they were; nested ones become one span.
+
+    An empty one becomes a span of the character after it, which is there because nothing else is.
+    """
     characters: list[str] = []
     spans: list[Span] = []
     depth = start = 0
@@ -166,8 +169,10 @@ def strip_sentinels(marked: str) -> Rendered:
             depth += 1
         elif character == _CLOSE:
             depth -= 1
-            if depth == 0 and len(characters) > start:
-                spans.append((start, len(characters)))
+            if depth == 0:
+                if spans and spans[-1][1] > start:  # an empty one right before
+                    start = spans.pop()[0]
+                spans.append((start, max(start + 1, len(characters))))
         else:
             characters.append(character)
     assert depth == 0, marked
@@ -175,7 +180,10 @@ def strip_sentinels(marked: str) -> Rendered:
 
 
 def mark_branches(source: str) -> str:
-    """Puts sentinels around the first line of every branch, since which branch it is depends on an attribute."""
+    """Puts sentinels around the first line of every branch, since which branch it is depends on an attribute.
+
+    And around the line after the last branch: where a branch was left out, that is the line that says so.
+    """
     return _BRANCH.sub(lambda match: f"{match[1]}{_OPEN}{match[2]}{_CLOSE}" if match[2].strip() else match[0], source)
 
 

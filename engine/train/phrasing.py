@@ -46,6 +46,24 @@ _NOUN_OPENERS = (
     "give me {r}",
     "let's have {r}",
     "generate {r}",
+    "draw {r}",
+    "design {r}",
+    "code {r}",
+    "program {r}",
+    "render {r}",
+    "let me see {r}",
+    "I'd like to see {r}",
+    "I want to see {r}",
+    "can you show me {r}",
+    "can you write {r}",
+    "could you build {r}",
+    "could you write {r}",
+    "I need {r}",
+    "a page with {r}",
+    "write a web page with {r}",
+    "write a page that shows {r}",
+    "an animation of {r}",
+    "visualize {r}",
 )
 EDIT_FRAMES = (
     "{e}",
@@ -199,7 +217,7 @@ def _join_withs(text: str, withs: Sequence[str], rng: random.Random) -> str:
 
 
 def _with_opener(text: str, rng: random.Random) -> str:
-    if text.split(" ", 1)[0].lower() not in _VERBS and rng.random() < 0.35:
+    if text.split(" ", 1)[0].lower() not in _VERBS and rng.random() < 0.45:
         text = rng.choice(_NOUN_OPENERS).replace("{r}", text)
     return rng.choice(_OPENERS).replace("{r}", text) if rng.random() < 0.25 else text
 

@@ -1,6 +1,7 @@
 """The corpus: repeatable, split by wording and combination, marked where it depends on requests, edits that apply."""
 
 import random
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -115,15 +116,26 @@ def test_what_differs_between_two_settings_lies_in_the_spans(kind) -> None:
         assert len(shared) > 30
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_held_out_prompt_is_no_prompt_of_training_with_another_article(kind) -> None:
+    def bare(prompt: str) -> str:
+        return re.sub(r"^(an?|the) ", "", prompt.lower().replace("{adj} ", ""))
+
+    held_out = {prompt for prompt in kind.prompts if is_held_out(f"{kind.name}/{prompt}")}
+    assert held_out
+    assert not {bare(prompt) for prompt in held_out} & {bare(prompt) for prompt in set(kind.prompts) - held_out}
+
+
 def test_spans_are_the_values_and_the_first_lines_of_branches() -> None:
     source = "{% if a %}\n  one({{ '\ue000x\ue001' }});\n  two();\n{% else %}\n  three();\n{% endif %}\nfour();\n"
     marked = mark_branches(source)
     assert marked == (
         "{% if a %}\n\ue000  one({{ '\ue000x\ue001' }});\ue001\n  two();\n{% else %}\n\ue000  three();\ue001\n"
-        "{% endif %}\nfour();\n"
+        "{% endif %}\n\ue000four();\ue001\n"
     )
     plain = strip_sentinels("a\ue000b\ue000c\ue001\ue001d\ue000\ue001e")
-    assert (plain.text, plain.spans) == ("abcde", ((1, 3),))
+    assert (plain.text, plain.spans) == ("abcde", ((1, 3), (4, 5)))
+    assert strip_sentinels("a\ue000\ue001\ue000bc\ue001d").spans == ((1, 3),)
 
 
 def test_an_understood_sample_is_the_beginning_of_a_created_program(train: Corpus) -> None:

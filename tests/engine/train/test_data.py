@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from engine.train.corpus import Sample
-from engine.train.data import ATTRIBUTE_WEIGHT, CONTEXT_WEIGHT, PROSE_WEIGHT, encode_sample
+from engine.train.data import ATTRIBUTE_WEIGHT, CONTEXT_ATTRIBUTE_WEIGHT, CONTEXT_WEIGHT, PROSE_WEIGHT, encode_sample
 from engine.train.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
 
 PROGRAM = "<!-- snake | speed: fast -->\n<p>go 1234</p>\n"
@@ -26,10 +26,12 @@ def tokenizer(folder: Path) -> Tokenizer:
     return load_tokenizer(folder)
 
 
-def sample(*, before: str, answer: str, spans: tuple[tuple[int, int], ...], ends: bool) -> Sample:
+def sample(*, before: str, answer: str, spans: tuple[tuple[int, int], ...], ends: bool,
+           before_spans: tuple[tuple[int, int], ...] = ()) -> Sample:
     content = f"```html index.html\n{before}```\n\nmake it fast" if before else "a fast snake"
     return Sample(type="create", kind="snake", messages=({"role": "user", "content": content},), answer=answer,
-                  spans=spans, ends=ends, asked={}, settings={}, templates=(), before=before)
+                  spans=spans, ends=ends, asked={}, settings={}, templates=(), before=before,
+                  before_spans=before_spans)
 
 
 def test_an_answer_counts_and_what_was_asked_counts_more(tokenizer: Tokenizer) -> None:
@@ -56,6 +58,15 @@ def test_the_program_in_context_counts_but_not_its_first_line(tokenizer: Tokeniz
     counted = tokenizer.decode([int(token) for token, weight in zip(document.ids, document.weights, strict=True)
                                 if abs(weight - CONTEXT_WEIGHT) < 1e-6])
     assert counted == "<p>go 1234</p>\n"
+
+
+def test_what_the_first_line_decides_of_a_program_in_context_counts_more(tokenizer: Tokenizer) -> None:
+    number = PROGRAM.index("1234")
+    document = encode_sample(tokenizer, sample(before=PROGRAM, answer="Here", spans=(), ends=True,
+                                               before_spans=((0, 5), (number, number + 4))))
+    counted = [int(token) for token, weight in zip(document.ids, document.weights, strict=True)
+               if weight == CONTEXT_ATTRIBUTE_WEIGHT]
+    assert tokenizer.decode(counted).strip() == "1234"
 
 
 def test_transformers_loads_the_tokenizer_with_its_chat_form(folder: Path, tokenizer: Tokenizer) -> None:
