@@ -48,7 +48,9 @@ ASKED_COUNTS: Mapping[Split, tuple[int, ...]] = {
     "train": (5, 15, 18, 18, 16, 15, 13),  # more: what is not asked for is the default, which is soon known
 }
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
-SAMPLE_TYPES = ("create", "understood", "edit", "edit_part", "switch", "fix", "fix_part", "chat", "decline")
+SAMPLE_TYPES = (
+    "create", "understood", "edit", "edit_part", "edit_understood", "switch", "fix", "fix_part", "chat", "decline"
+)
 _FENCE = "```html index.html\n"
 _SLOT = re.compile(r"\{(\w+)\}")
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
@@ -139,8 +141,8 @@ class Corpus:
             return self._create(chosen, rng, cut=False)
         if sample_type == "understood":
             return self._create(chosen, rng, cut=True)
-        if sample_type in ("edit", "edit_part"):
-            return self._edit(chosen, rng, part=sample_type == "edit_part")
+        if sample_type in ("edit", "edit_part", "edit_understood"):
+            return self._edit(chosen, rng, sample_type)
         if sample_type in ("fix", "fix_part"):
             return self._fix(chosen, rng, part=sample_type == "fix_part")
         assert sample_type == "switch", sample_type
@@ -205,38 +207,43 @@ class Corpus:
             before_spans=spans,
         )
 
-    def _edit(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:
-        first = _one_file(self._asked(kind, rng)) if part else self._asked(kind, rng)
+    def _edit(self, kind: Kind, rng: random.Random, sample_type: str) -> Sample:
+        first = self._asked(kind, rng)
+        first = first if sample_type == "edit" else _one_file(first)
         old = _state(kind, first)
         changes = self._changes(old, rng)
         settings = {**old.settings, **changes}
         new = _State(kind=kind, settings=settings, listed=(old.listed | set(changes)))
         before, before_spans = _render(old)
         after, _ = _render(new)
-        if part:
+        if sample_type == "edit_part":
             before, after = near_changes(before, after, rng)
-            before_spans = ()
+        elif sample_type == "edit_understood":
+            before, after = (text[: text.index("\n") + 1] for text in (before, after))
         request = compose_edit(kind, self._pick(EDIT_FRAMES, "edit", rng), changes, rng)
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
-        head = rng.choice(_EDIT_OPENERS).replace("{s}", join_words(says)) + "\n\n"
-        answer, marked = _edit_answer(head, before, after)
+        opener = rng.choice(_EDIT_OPENERS)
+        head = opener.replace("{s}", join_words(says)) + "\n\n"
+        answer, spans = _edit_answer(head, before, after)
+        if sample_type == "edit_understood":
+            answer = answer[: answer.index(">>>>>>> REPLACE")]
         messages: tuple[Message, ...] = (_user(in_context(before, request.text)),)
         if rng.random() < 0.5:
             earlier = self._request(kind, first, rng)
             messages = (_user(earlier.text), _assistant(_earlier(kind, before, rng)), *messages)
         return Sample(
-            type="edit_part" if part else "edit",
+            type=sample_type,
             kind=kind.name,
             messages=messages,
             answer=answer,
-            spans=marked,
-            ends=True,
+            spans=((opener.index("{s}"), spans[0][1]), *spans[1:]),
+            ends=sample_type != "edit_understood",
             asked=changes,
             settings=settings,
             templates=request.templates,
             program=after,
             before=before,
-            before_spans=before_spans,
+            before_spans=before_spans if sample_type == "edit" else (),
         )
 
     def _fix(self, kind: Kind, rng: random.Random, *, part: bool) -> Sample:

@@ -20,7 +20,8 @@ PROMPT_WEIGHT = 0.05    # requests are worth little loss: just enough to learn h
 CONTEXT_WEIGHT = 0.5    # the program a change is asked of: its code follows from its own first line
 CONTEXT_ATTRIBUTE_WEIGHT = 2.0  # of that program, what its first line decides
 ATTRIBUTE_WEIGHT = 4.0  # characters that depend on what was asked, the understood line among them
-PROSE_WEIGHT = 3.0      # what is said before or without a program: few tokens that decide which answer it is
+TALK_WEIGHT = 2.0       # of an answer without a program: few tokens that decide which answer it is
+PROSE_WEIGHT = 1.5      # what is said before a program: which of several sentences it is can't be learnt
 MASKED_TOKENS = 256    # documents up to half of this share an attention segment of this length
 
 
@@ -54,7 +55,7 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
     prompt_tokens = len(ids)
     encoding = tokenizer.encode(sample.answer, add_special_tokens=False)
     ids += encoding.ids
-    weights += _answer_weights(encoding.offsets, sample.spans, prose_stop=(sample.answer + "```").index("```"))
+    weights += _answer_weights(encoding.offsets, sample)
     if sample.ends:
         ids += tokenizer.encode("<|im_end|>", add_special_tokens=False).ids
         weights.append(1.0)
@@ -66,7 +67,7 @@ def _context_weights(offsets: Sequence[tuple[int, int]], text: str, sample: Samp
     """The context's weights for the tokens of a program in a turn but for its first line, PROMPT_WEIGHT for others."""
     program = sample.before
     found = text.find(program) if program else -1
-    if found < 0:
+    if found < 0 or sample.type.endswith("_part"):  # which lines a part has is chance
         return [PROMPT_WEIGHT] * len(offsets)
     first, last = found + len(program.partition("\n")[0]) + 1, found + len(program)
     decided = _overlaps(offsets, [(start + found, stop + found) for start, stop in sample.before_spans])
@@ -76,13 +77,13 @@ def _context_weights(offsets: Sequence[tuple[int, int]], text: str, sample: Samp
     ]
 
 
-def _answer_weights(
-    offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], *, prose_stop: int
-) -> list[float]:
-    """ATTRIBUTE_WEIGHT for tokens that overlap a span, PROSE_WEIGHT before prose_stop, 1 for the others."""
+def _answer_weights(offsets: Sequence[tuple[int, int]], sample: Sample) -> list[float]:
+    """ATTRIBUTE_WEIGHT for tokens that overlap a span, 1 for other code, and for words by what they lead to."""
+    fence = sample.answer.find("```")
+    words = TALK_WEIGHT if fence < 0 else PROSE_WEIGHT
     return [
-        ATTRIBUTE_WEIGHT if inside else PROSE_WEIGHT if start < prose_stop else 1.0
-        for (start, _), inside in zip(offsets, _overlaps(offsets, spans), strict=True)
+        ATTRIBUTE_WEIGHT if inside else words if fence < 0 or start < fence else 1.0
+        for (start, _), inside in zip(offsets, _overlaps(offsets, sample.spans), strict=True)
     ]
 
 

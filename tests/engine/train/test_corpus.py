@@ -138,6 +138,20 @@ def test_spans_are_the_values_and_the_first_lines_of_branches() -> None:
     assert strip_sentinels("a\ue000\ue001\ue000bc\ue001d").spans == ((1, 3),)
 
 
+def test_an_edit_understood_rewrites_the_first_line_and_stops(train: Corpus) -> None:
+    rng = random.Random(6)
+    for _ in range(40):
+        sample = train.sample_of("edit_understood", rng)
+        assert not sample.ends
+        assert sample.answer.count("<<<<<<< SEARCH\n") == 1
+        block = sample.answer.partition("<<<<<<< SEARCH\n")[2]
+        assert block == sample.before + "=======\n" + sample.program
+        assert understood(sample.before) != understood(sample.program)
+        head = sample.answer.partition("\n")[0]
+        assert head.endswith(sample.answer[slice(*sample.spans[0])].strip())
+        assert sample.before in sample.messages[-1]["content"]
+
+
 def test_an_understood_sample_is_the_beginning_of_a_created_program(train: Corpus) -> None:
     rng = random.Random(5)
     for _ in range(20):
@@ -235,7 +249,7 @@ def test_the_splits_share_no_wording_and_no_combination(train: Corpus, held_out:
         for index in range(400):
             sample = corpus.sample(index)
             words[name].update(sample.templates)
-            prefix = "edit " if sample.type in ("edit", "edit_part") else ""
+            prefix = "edit " if sample.type in ("edit", "edit_part", "edit_understood") else ""
             if len(sample.asked) > 1:
                 assert is_held_out(combination(prefix + sample.kind, sample.asked)) == (name == "held_out")
     assert not words["train"] & words["held_out"]

@@ -1,13 +1,23 @@
 """Encoding: which tokens the loss counts, and how much; the tokenizer's format."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from engine.train.corpus import Sample
-from engine.train.data import ATTRIBUTE_WEIGHT, CONTEXT_ATTRIBUTE_WEIGHT, CONTEXT_WEIGHT, PROSE_WEIGHT, encode_sample
+from engine.train.data import (
+    ATTRIBUTE_WEIGHT,
+    CONTEXT_ATTRIBUTE_WEIGHT,
+    CONTEXT_WEIGHT,
+    PROMPT_WEIGHT,
+    PROSE_WEIGHT,
+    TALK_WEIGHT,
+    encode_sample,
+)
 from engine.train.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
 
 PROGRAM = "<!-- snake | speed: fast -->\n<p>go 1234</p>\n"
@@ -48,6 +58,17 @@ def test_an_answer_counts_and_what_was_asked_counts_more(tokenizer: Tokenizer) -
     assert sum(float(weight) >= 1 for weight in document.weights) == len(tokenizer.encode(answer).ids) + 1
 
 
+def test_an_answer_without_a_program_counts_as_talk(tokenizer: Tokenizer) -> None:
+    document = encode_sample(tokenizer, sample(before="", answer="Here is a snake game.", spans=(), ends=True))
+    assert set(document.weights[document.prompt_tokens :]) == {TALK_WEIGHT, 1.0}
+
+
+def test_the_program_of_a_part_is_not_learnt_for_its_own_sake(tokenizer: Tokenizer) -> None:
+    part = replace(sample(before=PROGRAM, answer="Here", spans=(), ends=True), type="edit_part")
+    document = encode_sample(tokenizer, part)
+    assert set(document.weights[: document.prompt_tokens]) == {np.float32(PROMPT_WEIGHT)}
+
+
 def test_a_cut_answer_has_no_end(tokenizer: Tokenizer) -> None:
     document = encode_sample(tokenizer, sample(before="", answer="Here", spans=(), ends=False))
     assert tokenizer.id_to_token(int(document.ids[-1])) != "<|im_end|>"
@@ -64,7 +85,8 @@ def test_what_the_first_line_decides_of_a_program_in_context_counts_more(tokeniz
     number = PROGRAM.index("1234")
     document = encode_sample(tokenizer, sample(before=PROGRAM, answer="Here", spans=(), ends=True,
                                                before_spans=((0, 5), (number, number + 4))))
-    counted = [int(token) for token, weight in zip(document.ids, document.weights, strict=True)
+    given = slice(document.prompt_tokens)
+    counted = [int(token) for token, weight in zip(document.ids[given], document.weights[given], strict=True)
                if weight == CONTEXT_ATTRIBUTE_WEIGHT]
     assert tokenizer.decode(counted).strip() == "1234"
 
