@@ -1,7 +1,7 @@
 """The row of tools over the page. It knows no page: it says what was pressed and shows what it is told."""
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton, QWidget
 
 from app.theme.controls import make_button, make_label, make_tool_button, set_tone, surface
@@ -12,7 +12,7 @@ GOOD_FPS = 30.0
 
 
 class ToolRow(QWidget):
-    """Run, pause, screenshot, frame rate, network, and a menu with the rest.
+    """Run, pause, screenshot, frame rate, network, and a menu with the rest; icons lose their words where it is narrow.
 
     Signals:
         run_pressed, screenshot_pressed, window_pressed, fullscreen_pressed, browser_pressed, html_pressed,
@@ -49,6 +49,9 @@ class ToolRow(QWidget):
         self.menu_button = make_tool_button(theme, "more", "More about this page")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu_button.setMenu(self._make_menu())
+        self._words = {self.screenshot_button: "Screenshot", self.run_button: "Run"}  # in the order they can go
+        for button, word in self._words.items():
+            button.setAccessibleName(word)
         self._lay_out()
         self.show_network(on=False, blocked=0)
 
@@ -72,7 +75,7 @@ class ToolRow(QWidget):
         return menu
 
     def _lay_out(self) -> None:
-        inner = QHBoxLayout()
+        self._row = inner = QHBoxLayout()
         inner.setContentsMargins(GAP_S, 0, GAP_XS, 0)
         inner.setSpacing(GAP_XS)
         inner.addWidget(self.run_button)
@@ -89,6 +92,19 @@ class ToolRow(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(panel)
         self.setFixedHeight(BAR_HEIGHT - GAP_XS)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show as many words as there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        for button, word in self._words.items():
+            button.setText(word)
+        for button in self._words:
+            if self._row.sizeHint().width() <= self.width():
+                return
+            button.setText("")
 
     def set_page_there(self, *, there: bool) -> None:
         """Switch off what needs a page."""
@@ -108,6 +124,7 @@ class ToolRow(QWidget):
         """Show the frame rate; a page that draws no frames has none."""
         self.fps_label.setText("" if not fps else f"{fps:.0f} fps")
         set_tone(self.fps_label, "ok" if fps and fps >= GOOD_FPS else "warning")
+        self._fit()
 
     def show_network(self, *, on: bool, blocked: int) -> None:
         """Show the switch, and how many requests were refused."""
@@ -118,6 +135,7 @@ class ToolRow(QWidget):
             "Pages of this project may use the network. Press to switch it off." if on
             else "Pages of this project reach nothing outside it; libraries are served from here. Press to change."
         )  # fmt: skip
+        self._fit()
 
     @Slot()
     def _pause(self) -> None:
