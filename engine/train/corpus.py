@@ -5,7 +5,7 @@ stage of training are in mixture.toml: `create` (a request, answered by a progra
 after the program's first line: cheap practice in reading requests), `edit` (a change to a program, answered by an edit
 block), `switch` (a new program asked for while another is there), `fix` (a report of an error, answered by the mended
 line), `chat` and `decline` (from chat.toml, outside.toml). `edit_part` and `fix_part` are edits and fixes of a file
-that has only the lines near the change: to find a line and copy it is learnt there at a fifth of the tokens.
+that has only the lines near the change: to find a line and copy it is learnt there at half the tokens.
 
 The split: a wording (a prompt of a kind file, a frame of an edit, a line of chat.toml or outside.toml) and a
 combination of two or more settings is for training or held out by its hash. A training sample has neither a held-out

@@ -138,6 +138,14 @@ def test_spans_are_the_values_and_the_first_lines_of_branches() -> None:
     assert strip_sentinels("a\ue000\ue001\ue000bc\ue001d").spans == ((1, 3),)
 
 
+def test_requests_of_training_name_more_settings(train: Corpus, held_out: Corpus) -> None:
+    def named(corpus: Corpus) -> int:
+        rng = random.Random(8)
+        return sum(len(corpus.sample_of("understood", rng).asked) for _ in range(300))
+
+    assert named(train) > 1.15 * named(held_out)
+
+
 def test_an_edit_understood_rewrites_the_first_line_and_stops(train: Corpus) -> None:
     rng = random.Random(6)
     for _ in range(40):
