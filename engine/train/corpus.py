@@ -227,6 +227,7 @@ class Corpus:
         answer, spans = _edit_answer(head, before, after)
         if sample_type == "edit_understood":
             answer = answer[: answer.index(">>>>>>> REPLACE")]
+            spans = tuple((start, min(stop, len(answer))) for start, stop in spans if start < len(answer))
         messages: tuple[Message, ...] = (_user(in_context(before, request.text)),)
         if rng.random() < 0.5:
             earlier = self._request(kind, first, rng)
@@ -429,22 +430,25 @@ def _answered(
 def _edit_answer(head: str, before: str, after: str) -> tuple[str, tuple[Span, ...]]:
     """The answer with an edit block for each file that changes.
 
-    Marked are the first line and what the blocks search for and put there, which depend on the request.
+    Marked are the first line, the file named, what the blocks search for and put there, and the first character of what
+    follows each of these: where a part ends and whether another comes depends on the request as much.
     """
     text, spans = head, [(0, head.index("\n"))]
     there = files_of(before)
     for path, new in files_of(after).items():
         if there[path] == new:
             continue
-        text += ("```\n\n" if text != head else "") + f"```edit {path}\n"
+        text += ("```\n\n" if text != head else "") + "```edit "
+        spans.append((len(text), len(text) + len(path)))
+        text += f"{path}\n"
         for part in diff_parts(there[path], new):
             for marker, lines in (("<<<<<<< SEARCH\n", part.search), ("=======\n", part.replace)):
                 text += marker
                 body = "".join(f"{line}\n" for line in lines)
-                if body:
-                    spans.append((len(text), len(text) + len(body)))
+                spans.append((len(text), len(text) + len(body) + 1))
                 text += body
             text += ">>>>>>> REPLACE\n"
+            spans.append((len(text), len(text) + 1))
     return text + "```", tuple(spans)
 
 
