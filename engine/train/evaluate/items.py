@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from engine.train.corpus import Corpus, Message, Sample
 
 SHARES = {"create": 0.5, "edit": 0.2, "switch": 0.05, "fix": 0.05, "decline": 0.125, "chat": 0.075}
-TALK_TIMES = 3  # requests without programs are quick to answer: as many times more of them, for finer rates
+TIMES = {"edit": 2, "decline": 3, "chat": 3}  # as many times more, for finer rates of what takes few tokens to answer
 LEAST_PER_KIND = 4  # new programs of each kind, however many kinds there are
 
 
@@ -29,14 +29,14 @@ class Item:
 
 
 def held_out_items(kinds: Sequence[str], count: int, seed: int) -> list[Item]:
-    """At least `count` requests, in the proportions of SHARES but for TALK_TIMES, the kinds taking turns in each type.
+    """At least `count` requests, in the proportions of SHARES but for TIMES, the kinds taking turns in each type.
 
     A kind's requests stay what they are when other kinds come in, but for those that show another kind's program.
     """
     corpus = Corpus(seed, "held_out", kinds=tuple(kinds))
     items: dict[str, Item] = {}
     for sample_type, share in SHARES.items():
-        wanted = round(count * share) * (TALK_TIMES if sample_type in ("chat", "decline") else 1)
+        wanted = round(count * share) * TIMES.get(sample_type, 1)
         if sample_type == "create":
             wanted = max(wanted, LEAST_PER_KIND * len(kinds))
         have, tries = 0, Counter[str]()
