@@ -95,9 +95,10 @@ class _State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Talk:
-    """A group of requests that share their answers."""
+    """A group of requests that share their answers, trained `weight` times as often as the others."""
 
     name: str
+    weight: float
     prompts: tuple[str, ...]
     answers: tuple[str, ...]
     slots: Mapping[str, tuple[str, ...]]
@@ -298,7 +299,9 @@ class Corpus:
             (talk, [prompt for prompt in talk.prompts if self._mine(f"{talk.name}/{prompt}")])
             for talk in self._talks[sample_type]
         ]
-        talk, prompts = rng.choice([(talk, prompts) for talk, prompts in talks if prompts])
+        talks = [(talk, prompts) for talk, prompts in talks if prompts]
+        shares = [talk.weight if self._split == "train" else 1.0 for talk, _ in talks]
+        talk, prompts = rng.choices(talks, shares)[0]
         weights = [SLOTTED_WEIGHT if "{" in prompt and self._split == "train" else 1.0 for prompt in prompts]
         template = rng.choices(prompts, weights)[0]
         text = _SLOT.sub(lambda slot: _filled(talk, slot[1], rng), template)
@@ -456,6 +459,12 @@ def _load_talks(path: Path) -> list[_Talk]:
     data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     slots = {name: tuple(words) for name, words in data.get("slots", {}).items()}
     return [
-        _Talk(name=name, prompts=tuple(group["prompts"]), answers=tuple(group["answers"]), slots=slots)
+        _Talk(
+            name=name,
+            weight=group.get("weight", 1.0),
+            prompts=tuple(group["prompts"]),
+            answers=tuple(group["answers"]),
+            slots=slots,
+        )
         for name, group in data["groups"].items()
     ]

@@ -123,6 +123,12 @@ EDIT_FRAMES = (
     "one change: {e}",
     "it's good, just {e}",
     "what if you {e}?",
+    "what would happen if you {e}?",
+    "how about you {e}?",
+    "why don't you {e}?",
+    "what about this: {e}",
+    "would it be possible to {e}?",
+    "are you able to {e}?",
     "I want to {e}",
     "we should {e}",
 )
