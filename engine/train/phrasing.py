@@ -65,7 +65,7 @@ _NOUN_OPENERS = (
     "an animation of {r}",
     "visualize {r}",
 )
-EDIT_FRAMES = (
+EDIT_FRAMES = (  # {word} is a made-up one: what stands around an order is whatever people say
     "{e}",
     "{e}",
     "{e}",
@@ -128,6 +128,20 @@ EDIT_FRAMES = (
     "why don't you {e}?",
     "what about this: {e}",
     "would it be possible to {e}?",
+    "what happens when you {e}?",
+    "would it be hard to {e}?",
+    "if you could {e}",
+    "is it better if you {e}?",
+    "if I were you I would {e}",
+    "it would be nice if you {e}",
+    "{word} {e}",
+    "{word}, {e}",
+    "{word} {word} {e}",
+    "{word} {word} {word} {e}",
+    "{word} you {e}?",
+    "{word} {word} you {word} {e}",
+    "{e} {word}",
+    "{e}, {word} {word}",
     "are you able to {e}?",
     "I want to {e}",
     "we should {e}",
@@ -198,6 +212,7 @@ def compose_edit(kind: Kind, frame: str, changes: Mapping[str, Setting], rng: ra
     """An order that changes some settings of a program that is there."""
     orders = [rng.choice(_all(kind, name, setting, "edit")) for name, setting in changes.items()]
     rng.shuffle(orders)
+    frame = re.sub(r"\{word\}", lambda _: made_up_word(rng), frame)
     text = frame.replace("{e}", join_words(orders, rng.choice((" and ", " and ", ", ", ", and ", " and then "))))
     return Request(text=_as_typed(text, rng), templates=(f"edit/{frame}",))
 
