@@ -28,6 +28,7 @@ from engine.train.faults import misspell
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import (
     EDIT_FRAMES,
+    NOISY_EDIT_FRAMES,
     Request,
     compose_edit,
     compose_request,
@@ -221,7 +222,8 @@ class Corpus:
             before, after = near_changes(before, after, rng)
         elif sample_type == "edit_understood":
             before, after = (text[: text.index("\n") + 1] for text in (before, after))
-        request = compose_edit(kind, self._pick(EDIT_FRAMES, "edit", rng), changes, rng)
+        frames = EDIT_FRAMES + (NOISY_EDIT_FRAMES if self._split == "train" else ())  # nobody would write those
+        request = compose_edit(kind, self._pick(frames, "edit", rng), changes, rng)
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
         opener = rng.choice(_EDIT_OPENERS)
         head = opener.replace("{s}", join_words(says)) + "\n\n"

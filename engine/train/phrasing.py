@@ -65,7 +65,7 @@ _NOUN_OPENERS = (
     "an animation of {r}",
     "visualize {r}",
 )
-EDIT_FRAMES = (  # {word} is a made-up one: what stands around an order is whatever people say
+EDIT_FRAMES = (
     "{e}",
     "{e}",
     "{e}",
@@ -134,6 +134,11 @@ EDIT_FRAMES = (  # {word} is a made-up one: what stands around an order is whate
     "is it better if you {e}?",
     "if I were you I would {e}",
     "it would be nice if you {e}",
+    "are you able to {e}?",
+    "I want to {e}",
+    "we should {e}",
+)
+NOISY_EDIT_FRAMES = (  # with words nobody knows: an order is to be found in whatever stands around it
     "{word} {e}",
     "{word}, {e}",
     "{word} {word} {e}",
@@ -141,10 +146,6 @@ EDIT_FRAMES = (  # {word} is a made-up one: what stands around an order is whate
     "{word} you {e}?",
     "{word} {word} you {word} {e}",
     "{e} {word}",
-    "{e}, {word} {word}",
-    "are you able to {e}?",
-    "I want to {e}",
-    "we should {e}",
 )
 _VERBS = frozenset(
     (
