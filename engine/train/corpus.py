@@ -10,7 +10,7 @@ that has only the lines near the change: to find a line and copy it is learnt th
 The split: a wording (a prompt of a kind file, a frame of an edit, a line of chat.toml or outside.toml) and a
 combination of two or more settings is for training or held out by its hash. A training sample has neither a held-out
 wording nor a held-out combination; a held-out sample has a held-out wording and, where it asks for two things or more,
-a held-out combination.
+a held-out combination. Changes with made-up words around them (phrasing.py's NOISY_EDIT_FRAMES) are for training alone.
 """
 
 import hashlib

@@ -213,8 +213,8 @@ def compose_edit(kind: Kind, frame: str, changes: Mapping[str, Setting], rng: ra
     """An order that changes some settings of a program that is there."""
     orders = [rng.choice(_all(kind, name, setting, "edit")) for name, setting in changes.items()]
     rng.shuffle(orders)
-    frame = re.sub(r"\{word\}", lambda _: made_up_word(rng), frame)
-    text = frame.replace("{e}", join_words(orders, rng.choice((" and ", " and ", ", ", ", and ", " and then "))))
+    text = re.sub(r"\{word\}", lambda _: made_up_word(rng), frame)
+    text = text.replace("{e}", join_words(orders, rng.choice((" and ", " and ", ", ", ", and ", " and then "))))
     return Request(text=_as_typed(text, rng), templates=(f"edit/{frame}",))
 
 

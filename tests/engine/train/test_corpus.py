@@ -228,6 +228,26 @@ def test_made_up_words_stand_for_what_nobody_knows(train: Corpus) -> None:
     assert not any("{" in text.rpartition("```")[2] for text in said)
 
 
+def test_words_nobody_knows_stand_around_changes_in_training_alone(train: Corpus, held_out: Corpus) -> None:
+    def frames(corpus: Corpus) -> list[str]:
+        samples = [corpus.sample_of("edit_understood", random.Random(seed)) for seed in range(200)]
+        assert not any("{" in sample.messages[-1]["content"].rpartition("```")[2] for sample in samples)
+        return [sample.templates[-1] for sample in samples]
+
+    assert any("{word}" in frame for frame in frames(train))
+    assert not any("{word}" in frame for frame in frames(held_out))
+
+
+def test_where_a_part_of_an_edit_ends_counts_as_asked(train: Corpus) -> None:
+    for seed in range(40):
+        sample = train.sample_of("edit", random.Random(seed))
+        marked = {at for start, stop in sample.spans for at in range(start, stop)}
+        ends = [match.end() for match in re.finditer("\n>>>>>>> REPLACE\n", sample.answer)]
+        assert ends
+        assert marked.issuperset(ends)
+        assert marked.issuperset(match.end() for match in re.finditer("```edit ", sample.answer))
+
+
 def test_edit_parts_are_short_and_unique() -> None:
     old = "<a>\nx = 1;\n}\ny = 1;\n}\nz = 1;\n}"
     parts = diff_parts(old, old.replace("y = 1", "y = 2"))
