@@ -82,17 +82,19 @@ def write_card(folder: Path) -> None:
 
 
 def _row(report: Mapping[str, Any], name: str, words: str, aim: float | None) -> str:
-    columns = [_cell(report.get(part, {}).get(name)) for part in ("greedy", "sampled", "after_one_retry")]
+    columns = [_cell(report.get(part, {}).get(name), aim) for part in ("greedy", "sampled", "after_one_retry")]
     if not any(columns):
         return ""
     return f"| {words} | {' | '.join(columns)} | {'' if aim is None else f'{aim:.0%}'} |\n"
 
 
-def _cell(figure: Mapping[str, Any] | None) -> str:
+def _cell(figure: Mapping[str, Any] | None, aim: float | None = None) -> str:
+    """A rate, with a decimal where rounding would hide that it is short of its aim or of 100%."""
     if figure is None:
         return ""
     share = figure["share"]
-    return f"{share:.{1 if 0.995 <= share < 1 else 0}%} ({figure['of']})"  # what fails now and then is not 100%
+    fine = any(goal is not None and share < goal <= round(share * 100) / 100 for goal in (aim, 1.0))
+    return f"{share:.{1 if fine else 0}%} ({figure['of']})"
 
 
 def _by_kind(report: Mapping[str, Any]) -> str:

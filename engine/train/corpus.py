@@ -435,8 +435,8 @@ def _answered(
 def _edit_answer(head: str, before: str, after: str) -> tuple[str, tuple[Span, ...]]:
     """The answer with an edit block for each file that changes.
 
-    Marked are the first line, the file named, what the blocks search for and put there, and the first character of what
-    follows each of these: where a part ends and whether another comes depends on the request as much.
+    Marked are the first line, the file named, what the blocks search for and put there, and the first character behind
+    these and behind the block: where a part ends and whether another comes depends on the request as much.
     """
     text, spans = head, [(0, head.index("\n"))]
     there = files_of(before)

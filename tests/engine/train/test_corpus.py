@@ -248,6 +248,14 @@ def test_where_a_part_of_an_edit_ends_counts_as_asked(train: Corpus) -> None:
         assert marked.issuperset(match.end() for match in re.finditer("```edit ", sample.answer))
 
 
+def test_a_group_with_a_weight_is_trained_more_often(train: Corpus, held_out: Corpus) -> None:
+    def share(corpus: Corpus) -> float:
+        rng = random.Random(5)
+        return sum(corpus.sample_of("decline", rng).kind == "nonsense" for _ in range(1000)) / 1000
+
+    assert share(train) > 1.2 * share(held_out)
+
+
 def test_edit_parts_are_short_and_unique() -> None:
     old = "<a>\nx = 1;\n}\ny = 1;\n}\nz = 1;\n}"
     parts = diff_parts(old, old.replace("y = 1", "y = 2"))

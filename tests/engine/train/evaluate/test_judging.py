@@ -152,3 +152,13 @@ def test_figures_count_what_they_say() -> None:
     assert "language model of 20.5M parameters (5.2M active per token)" in text
     assert "1,000 steps, 5.0 million tokens, 60 minutes on a CPU." in text
     assert "busiest expert of each layer had 1.2, 1.5 times the mean load" in text
+
+
+
+def test_a_card_does_not_round_a_rate_up_to_what_it_is_short_of() -> None:
+    shares = {"declined": (0.975, 120), "clean": (0.975, 320), "drew": (0.996, 320)}
+    rates = {name: {"share": share, "of": of} for name, (share, of) in shares.items()}
+    text = card(RUN, {"greedy": rates, "kinds": {}, "below_aims": {}})
+    assert "| outside requests declined | 97.5% (120) |  |  | 98% |" in text
+    assert "| 98% (320) |  |  | 97% |" in text
+    assert "| pages that drew something | 99.6% (320) |" in text
