@@ -43,11 +43,13 @@ Split = Literal["train", "held_out"]
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
 HELD_OUT_SHARE = 0.12
 SLOTTED_WEIGHT = 4.0  # of a line of talk with slots, which stands for many, in training
+TELLING_WEIGHT = 4  # of a prompt that states a setting: it fits a small part of the requests
 PROGRAM_RATE = 0.12  # of talk while a program is there: ten times the tokens for the same few words
 ASKED_COUNTS: Mapping[Split, tuple[int, ...]] = {
     "held_out": (6, 24, 26, 20, 13, 7, 4),  # shares of requests that name none, one, two settings and so on
     "train": (5, 15, 18, 18, 16, 15, 13),  # more: what is not asked for is the default, which is soon known
 }
+TYPO_RATES: Mapping[Split, float] = {"held_out": 0.12, "train": 0.2}  # of requests with a word or two misspelt
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
 SAMPLE_TYPES = (
     "create", "understood", "edit", "edit_part", "edit_understood", "switch", "fix", "fix_part", "chat", "decline"
@@ -179,7 +181,12 @@ class Corpus:
                     return asked
 
     def _request(self, kind: Kind, asked: Mapping[str, Setting], rng: random.Random) -> Request:
-        return compose_request(kind, self._pick(kind.prompts, kind.name, rng), asked, rng)
+        """A request for these settings; where a prompt fits that states one of them itself, that prompt often."""
+        telling = [prompt for prompt, told in kind.telling_prompts.items() if told.items() <= asked.items()]
+        template = self._pick([*kind.prompts, *telling * TELLING_WEIGHT], kind.name, rng)
+        told = kind.telling_prompts.get(template, {})
+        worded = {name: setting for name, setting in asked.items() if name not in told}
+        return compose_request(kind, template, worded, TYPO_RATES[self._split], rng)
 
     def _create(self, kind: Kind, rng: random.Random, *, cut: bool) -> Sample:
         asked = self._asked(kind, rng)
@@ -223,7 +230,7 @@ class Corpus:
         elif sample_type == "edit_understood":
             before, after = (text[: text.index("\n") + 1] for text in (before, after))
         frames = EDIT_FRAMES + (NOISY_EDIT_FRAMES if self._split == "train" else ())  # nobody would write those
-        request = compose_edit(kind, self._pick(frames, "edit", rng), changes, rng)
+        request = compose_edit(kind, self._pick(frames, "edit", rng), changes, TYPO_RATES[self._split], rng)
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
         opener = rng.choice(_EDIT_OPENERS)
         head = opener.replace("{s}", join_words(says)) + "\n\n"

@@ -3,7 +3,8 @@
 Here live the data types of a kind and the rendering with attribute spans. How requests are worded is in
 phrasing.py, how samples are built in corpus.py.
 
-A kind file holds `kind`, `family`, `title`, `prompts`, `answer`, `program` (a jinja2 template) and one table
+A kind file holds `kind`, `family`, `title`, `prompts`, `answer`, `program` (a jinja2 template), perhaps a table
+`[telling_prompts]` of prompts that state settings themselves ("a school of fish" = { shape = "fish" }), and one table
 `[attributes.NAME]` per attribute, in the order of the understood line. An attribute is one of
   choice: `default` is the name of one of its values; in the template `{{ name }}` is that name and
           `{{ name.field }}` a field of the value's `use` (`use = "..."` alone is `{{ name.use }}`);
@@ -124,6 +125,7 @@ class Kind:
     family: str
     title: str
     prompts: tuple[str, ...]
+    telling_prompts: Mapping[str, Settings]
     answers: tuple[str, ...]
     attributes: Mapping[str, Attribute]
     template: jinja2.Template
@@ -213,19 +215,29 @@ def load_kinds(folder: Path) -> dict[str, Kind]:
 def _load_kind(path: Path, environment: jinja2.Environment) -> Kind:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
+        attributes = {name: _attribute(name, table) for name, table in data["attributes"].items()}
         return Kind(
             name=data["kind"],
             family=data["family"],
             title=data["title"],
             prompts=tuple(data["prompts"]),
+            telling_prompts=_telling_prompts(data.get("telling_prompts", {}), attributes),
             answers=tuple(data["answer"]),
-            attributes={name: _attribute(name, table) for name, table in data["attributes"].items()},
+            attributes=attributes,
             template=environment.from_string(mark_branches(data["program"].lstrip("\n"))),
         )
     except KeyError as error:
         raise ValueError(f"{path.name} lacks {error}. Compare it with mountains.toml and add it.") from error
     except (ValueError, TypeError, AttributeError, jinja2.TemplateError) as error:
         raise ValueError(f"{path.name} can't be read as a kind: {error}. Compare it with mountains.toml.") from error
+
+
+def _telling_prompts(table: Mapping[str, Settings], attributes: Mapping[str, Attribute]) -> dict[str, Settings]:
+    for prompt, settings in table.items():
+        for name, setting in settings.items():
+            if name not in attributes or (attributes[name].type == "choice" and setting not in attributes[name].values):
+                raise ValueError(f"the prompt {prompt!r} states {name} = {setting!r}, which is no setting of this kind")
+    return dict(table)
 
 
 def _phrases(table: Mapping[str, Any]) -> Phrases:

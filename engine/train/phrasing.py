@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from engine.train.kinds import Kind, Phrases, Setting
 
-TYPO_RATE = 0.12
 _OPENERS = (
     "please {r}",
     "hi, {r}",
@@ -194,7 +193,9 @@ class Request:
     templates: tuple[str, ...]
 
 
-def compose_request(kind: Kind, template: str, asked: Mapping[str, Setting], rng: random.Random) -> Request:
+def compose_request(
+    kind: Kind, template: str, asked: Mapping[str, Setting], typo_rate: float, rng: random.Random
+) -> Request:
     """A request for a new program of this kind with these settings, worded around one of its prompts."""
     adjectives, withs, posts, orders = _place(kind, asked, room="{adj}" in template, rng=rng)
     text = _with_adjectives(template, adjectives)
@@ -206,16 +207,18 @@ def compose_request(kind: Kind, template: str, asked: Mapping[str, Setting], rng
         text = _join_withs(" ".join([text, *posts]), withs, rng)
     text = _with_opener(text, rng)
     text = _with_orders(text, orders, rng)
-    return Request(text=_as_typed(text, rng), templates=(f"{kind.name}/{template}",))
+    return Request(text=_as_typed(text, typo_rate, rng), templates=(f"{kind.name}/{template}",))
 
 
-def compose_edit(kind: Kind, frame: str, changes: Mapping[str, Setting], rng: random.Random) -> Request:
+def compose_edit(
+    kind: Kind, frame: str, changes: Mapping[str, Setting], typo_rate: float, rng: random.Random
+) -> Request:
     """An order that changes some settings of a program that is there."""
     orders = [rng.choice(_all(kind, name, setting, "edit")) for name, setting in changes.items()]
     rng.shuffle(orders)
     text = re.sub(r"\{word\}", lambda _: made_up_word(rng), frame)
     text = text.replace("{e}", join_words(orders, rng.choice((" and ", " and ", ", ", ", and ", " and then "))))
-    return Request(text=_as_typed(text, rng), templates=(f"edit/{frame}",))
+    return Request(text=_as_typed(text, typo_rate, rng), templates=(f"edit/{frame}",))
 
 
 def join_words(words: Sequence[str], last: str = " and ") -> str:
@@ -279,7 +282,7 @@ def _with_orders(text: str, orders: Sequence[str], rng: random.Random) -> str:
     return text + " " + " ".join(order[0].upper() + order[1:] + "." for order in orders)
 
 
-def _as_typed(text: str, rng: random.Random) -> str:
+def _as_typed(text: str, typo_rate: float, rng: random.Random) -> str:
     """Capital letters, full stops and typos as they come."""
     roll = rng.random()
     if roll < 0.5:
@@ -288,7 +291,7 @@ def _as_typed(text: str, rng: random.Random) -> str:
         text = text.lower()
     if rng.random() < 0.25 and text[-1] not in ".!?)":
         text += "."
-    return with_typo(text, rng) if rng.random() < TYPO_RATE else text
+    return with_typo(text, rng) if rng.random() < typo_rate else text
 
 
 def with_typo(text: str, rng: random.Random) -> str:

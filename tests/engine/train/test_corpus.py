@@ -121,9 +121,24 @@ def test_a_held_out_prompt_is_no_prompt_of_training_with_another_article(kind) -
     def bare(prompt: str) -> str:
         return re.sub(r"^(an?|the) ", "", prompt.lower().replace("{adj} ", ""))
 
-    held_out = {prompt for prompt in kind.prompts if is_held_out(f"{kind.name}/{prompt}")}
+    prompts = {*kind.prompts, *kind.telling_prompts}
+    held_out = {prompt for prompt in prompts if is_held_out(f"{kind.name}/{prompt}")}
     assert held_out
-    assert not {bare(prompt) for prompt in held_out} & {bare(prompt) for prompt in set(kind.prompts) - held_out}
+    assert not {bare(prompt) for prompt in held_out} & {bare(prompt) for prompt in prompts - held_out}
+
+
+def test_a_prompt_that_tells_a_setting_comes_with_that_setting_alone(train: Corpus) -> None:
+    """Nothing else is said about it: "a school of fish drawn as dots" would be no request to learn from."""
+    kind, rng, seen = KINDS["boids"], random.Random(9), 0
+    dots = {words for phrases in kind.attributes["shape"].phrases("dot") for words in (*phrases.with_, *phrases.post)}
+    for _ in range(600):
+        sample = train.sample_of("understood", rng, "boids")
+        (template,) = sample.templates
+        if told := kind.telling_prompts.get(template.removeprefix("boids/")):
+            seen += 1
+            assert told.items() <= sample.settings.items()
+            assert not any(words in sample.messages[-1]["content"] for words in dots)
+    assert seen > 5
 
 
 def test_spans_are_the_values_and_the_first_lines_of_branches() -> None:
