@@ -146,6 +146,11 @@ NOISY_EDIT_FRAMES = (  # with words nobody knows: an order is to be found in wha
     "{word} {word} you {word} {e}",
     "{e} {word}",
 )
+_FRAME_WANTS_A_VERB = re.compile(r"\b(you|to|we|could|should|would|let's)( please)? \{e\}")
+_STARTS_WITHOUT_A_VERB = re.compile(  # "a red ship please", "no fog", "the ship should be red", "I want 3 tries"
+    r"(an?|the|no|I|just|only|one|two|four|five|more|many|less|far|fewer|don't|hitting|\d+|red|orange|yellow|green|blue"
+    r"|purple|pink|white|medium)\b"
+)
 _VERBS = frozenset(
     (
         "make",
@@ -213,8 +218,13 @@ def compose_request(
 def compose_edit(
     kind: Kind, frame: str, changes: Mapping[str, Setting], typo_rate: float, rng: random.Random
 ) -> Request:
-    """An order that changes some settings of a program that is there."""
-    orders = [rng.choice(_all(kind, name, setting, "edit")) for name, setting in changes.items()]
+    """An order that changes some settings of a program that is there, as the frame takes it ("can you {e}")."""
+    orders = []
+    for name, setting in changes.items():
+        wordings = _all(kind, name, setting, "edit")
+        if _FRAME_WANTS_A_VERB.search(frame):
+            wordings = [text for text in wordings if not _STARTS_WITHOUT_A_VERB.match(text)] or wordings
+        orders.append(rng.choice(wordings))
     rng.shuffle(orders)
     text = re.sub(r"\{word\}", lambda _: made_up_word(rng), frame)
     text = text.replace("{e}", join_words(orders, rng.choice((" and ", " and ", ", ", ", and ", " and then "))))

@@ -12,7 +12,7 @@ from engine.artifacts import apply_answer, understood
 from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, is_held_out, random_setting
 from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
-from engine.train.phrasing import made_up_word, with_typo
+from engine.train.phrasing import compose_edit, made_up_word, with_typo
 from engine.train.projects import files_of, text_of
 
 KINDS = load_kinds(CORPUS_FOLDER)
@@ -159,6 +159,16 @@ def test_requests_of_training_name_more_settings(train: Corpus, held_out: Corpus
         return sum(len(corpus.sample_of("understood", rng).asked) for _ in range(300))
 
     assert named(train) > 1.15 * named(held_out)
+
+
+def test_what_one_is_asked_to_do_is_a_verb() -> None:
+    """"Could you a red ship please" is what nobody writes."""
+    kind, rng, orders = KINDS["asteroids"], random.Random(3), []
+    for frame in ("could you {e}", "{e}"):
+        texts = [compose_edit(kind, frame, {"ship": "red"}, 0.0, rng).text.lower().rstrip(".") for _ in range(200)]
+        orders.append({text.removeprefix("could you ") for text in texts})
+    assert "a red ship please" not in orders[0]
+    assert orders[1] - orders[0] == {"a red ship please", "the ship should be red"}
 
 
 def test_an_edit_understood_rewrites_the_first_line_and_stops(train: Corpus) -> None:
