@@ -7,7 +7,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "resources" / "docs"
 MOUNTAINS = "a mountain scene at sunset with 80 pine trees and a frozen lake"
-VIEWS = ("experts", "usage", "specialisation", "bench", "anatomy", "code")
+VIEWS = ("experts", "usage", "specialisation", "anatomy", "code", "bench")  # bench last: it writes the answer again
 SHOTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "window-dark.png": ("dark", "1600x1000", MOUNTAINS, ()),
     "window-light.png": ("light", "1600x1000", MOUNTAINS, ()),

@@ -9,6 +9,7 @@ from PySide6.QtCore import QCoreApplication, QObject, QPoint, QTimer, Slot
 from PySide6.QtGui import QCursor
 
 from app.core.records import Message
+from app.panes.inspector.bench import ExpertBench
 from app.services.engine_process import EngineState
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class ScreenshotJob(QObject):
         if prompt:
             session = window.chats.active.session
             session.answer_finished.connect(self._answer_finished)
+            session.problem_reported.connect(self._problem_reported)
             window.preview.run_judged.connect(self._page_judged)
             if session.tree.path():
                 session.open_new()
@@ -62,11 +64,19 @@ class ScreenshotJob(QObject):
     @Slot(object)
     def _answer_finished(self, message: Message) -> None:
         self.exit_code = 0 if message.state in ("complete", "length") else EXIT_NO_ANSWER
-        if any(str(change["path"]).endswith((".html", ".htm")) for change in message.applied.get("changes", ())):
+        if self._view:  # the bench had it written again; both programs run now
+            self._limit.start()
+        elif any(str(change["path"]).endswith((".html", ".htm")) for change in message.applied.get("changes", ())):
             self._waits_for_page = True
             self._limit.start()
         else:
             self._settle.start()
+
+    @Slot(object)
+    def _problem_reported(self, problem: object) -> None:
+        logger.error("%s", problem)
+        self.exit_code = EXIT_NO_ANSWER
+        self._settle.start()
 
     @Slot(object)
     def _page_judged(self, _judgement: object) -> None:
@@ -81,7 +91,8 @@ class ScreenshotJob(QObject):
         if self._views:
             self._view = self._views.pop(0)
             self._show_view(self._view)
-            self._settle.start()
+            if self._view != "bench":
+                self._settle.start()
         else:
             self._window.close()
             QCoreApplication.quit()
@@ -94,6 +105,8 @@ class ScreenshotJob(QObject):
         else:
             self._window.panel.show_pane(view)
             self._select_a_number()
+            if view == "bench":
+                self._mute_who_wrote_it()
         height = sum(self._window.middle.sizes())
         page_px = height * (3 if view == "code" else 5) // 10
         self._window.middle.setSizes([height - page_px, page_px])
@@ -113,6 +126,20 @@ class ScreenshotJob(QObject):
         if numbers:
             row = numbers[len(numbers) // 2]
             inspector.select_tokens(row, row)
+
+    def _mute_who_wrote_it(self) -> None:
+        """Have the answer written again without the expert that led in each layer where the selected token was made."""
+        inspector = self._window.inspector
+        trace = inspector.trace() if inspector is not None else None
+        if inspector is None or trace is None:
+            return
+        page = inspector.page("bench")
+        assert isinstance(page, ExpertBench)
+        for layer in trace.layers:
+            page.first.setValue(layer)
+            page.pick_button.click()
+            page.add_button.click()
+        page.run_button.click()
 
     def _grab(self, file: Path) -> None:
         if not self._saved(file):

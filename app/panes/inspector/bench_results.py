@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QLabel,
     QPlainTextEdit,
+    QSizePolicy,
     QStackedWidget,
     QTableWidget,
     QTableWidgetItem,
@@ -22,7 +23,7 @@ from app.core.bench_comparison import Comparison
 from app.core.expert_changes import all_in_words, difference
 from app.services.bench_tally import TallyRow
 from app.services.runner import PageRunner
-from app.theme.controls import make_label, set_tone
+from app.theme.controls import ElidedLabel, make_label, set_tone
 from app.theme.metrics import GAP_S
 from app.theme.theme import Theme
 
@@ -39,7 +40,8 @@ class RunningAnswer(QWidget):
         self._make_runner = make_runner
         self._runner: PageRunner | None = None
         self._title = make_label(title, "dim", "small", bold=True)
-        self.state = make_label("", "faint", "small")
+        self.state = ElidedLabel("", "faint")
+        self.state.setProperty("scale", "small")
         self._judge = QTimer(self, singleShot=True, interval=JUDGE_MS)
         self._judge.timeout.connect(self._show_judgement)
         head = QHBoxLayout()
@@ -50,6 +52,7 @@ class RunningAnswer(QWidget):
         self._empty = make_label("no program", "faint")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._pages.addWidget(self._empty)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # a long error takes no more room
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -58,7 +61,7 @@ class RunningAnswer(QWidget):
 
     def show_program(self, folder: Path | None) -> None:
         """Run the program of a folder; None shows that there is none."""
-        self.state.setText("")
+        self.state.set_full_text("")
         if folder is None:
             self._pages.setCurrentIndex(0)
             return
@@ -85,13 +88,12 @@ class RunningAnswer(QWidget):
     def _show_judgement(self) -> None:
         assert self._runner is not None
         errors = self._runner.errors
-        self.state.setText(str(errors[0])[:80] if errors else "runs clean")
-        self.state.setToolTip(str(errors[0]) if errors else "")
+        self.state.set_full_text(str(errors[0]) if errors else "runs clean")
         set_tone(self.state, "error" if errors else "ok")
 
     @Slot(str)
     def _show_stop(self, reason: str) -> None:
-        self.state.setText(reason)
+        self.state.set_full_text(reason)
         set_tone(self.state, "error")
 
 
