@@ -1,7 +1,8 @@
 """`python -m engine.train [STAGE]`: tokenizer, train, export and evaluate, each from the files of the one before.
 
 Training goes on from its last checkpoint whenever it is started again. `start` takes the place of tokenizer: it begins
-from a trained model, with phrases of the kinds to come; `data` prints what samples look like.
+from a trained model, with phrases of the kinds to come; `average` makes the training state the mean of some;
+`data` prints what samples look like.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 
 from engine.config import ModelConfig
+from engine.train.average import average_states
 from engine.train.card import card
 from engine.train.corpus import Corpus, Sample
 from engine.train.evaluate import __main__ as evaluate
@@ -83,7 +85,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
     parser.add_argument("stage", nargs="?", default="all", help="which step alone (all)",
-                        choices=("tokenizer", "start", "data", "train", "export", "evaluate", "all"))
+                        choices=("tokenizer", "start", "data", "train", "average", "export", "evaluate", "all"))
     parser.add_argument("--folder", type=Path, default=default_folder(), help="training state")
     parser.add_argument("--minutes", type=float, default=100.0, help="training time the schedule spans, in all")
     parser.add_argument("--processes", type=int, default=1, help="that train together; one a core is fastest")
@@ -94,6 +96,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="*", default=(), help="kinds to train on (all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=200, help="samples to look at (data)")
+    parser.add_argument("--states", type=Path, nargs="*", default=(), help="copies of training states (average)")
+    parser.add_argument("--shares", type=float, nargs="*", default=(), help="of each in the mean, 1 in all (average)")
     parser.add_argument("--model", type=Path, default=NANO_FOLDER, help="model folder to begin from (start)")
     parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export, evaluate)")
     parser.add_argument("--random", action="store_true", help="export fresh weights")
@@ -114,6 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     alone: dict[str, Callable[[], object]] = {
         "start": lambda: start_from(args.model, plan, NANO_CONFIG, _code(_tokenizer_samples(plan))),
+        "average": lambda: average_states(args.states, args.shares, plan.checkpoint),
         "data": lambda: describe_data(plan, args.count),
     }
     for name in stages if args.stage == "all" else (args.stage,):
