@@ -91,7 +91,7 @@ class ScreenshotJob(QObject):
         if self._views:
             self._view = self._views.pop(0)
             self._show_view(self._view)
-            if self._view != "bench":
+            if self._view != "bench" or not self._mute_who_wrote_it():
                 self._settle.start()
         else:
             self._window.close()
@@ -105,8 +105,6 @@ class ScreenshotJob(QObject):
         else:
             self._window.panel.show_pane(view)
             self._select_a_number()
-            if view == "bench":
-                self._mute_who_wrote_it()
         height = sum(self._window.middle.sizes())
         page_px = height * (3 if view == "code" else 5) // 10
         self._window.middle.setSizes([height - page_px, page_px])
@@ -127,19 +125,24 @@ class ScreenshotJob(QObject):
             row = numbers[len(numbers) // 2]
             inspector.select_tokens(row, row)
 
-    def _mute_who_wrote_it(self) -> None:
-        """Have the answer written again without the expert that led in each layer where the selected token was made."""
+    def _mute_who_wrote_it(self) -> bool:
+        """Have the answer written again without the expert that led in each layer where the selected token was made.
+
+        False when there is no answer to write again.
+        """
         inspector = self._window.inspector
         trace = inspector.trace() if inspector is not None else None
         if inspector is None or trace is None:
-            return
+            return False
         page = inspector.page("bench")
         assert isinstance(page, ExpertBench)
         for layer in trace.layers:
             page.first.setValue(layer)
             page.pick_button.click()
             page.add_button.click()
+        can_write = page.run_button.isEnabled()
         page.run_button.click()
+        return can_write
 
     def _grab(self, file: Path) -> None:
         if not self._saved(file):
