@@ -29,11 +29,15 @@ from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import (
     EDIT_FRAMES,
     NOISY_EDIT_FRAMES,
+    NOUN_OPENER_RATE,
     Request,
     compose_edit,
     compose_request,
     join_words,
     made_up_word,
+    wants_a_verb,
+    with_full_stop,
+    with_opener,
     with_typo,
 )
 from engine.train.projects import files_of
@@ -55,6 +59,7 @@ SAMPLE_TYPES = (
     "create", "understood", "edit", "edit_part", "edit_understood", "switch", "fix", "fix_part", "chat", "decline"
 )
 _FENCE = "```html index.html\n"
+_NOUN_STARTS = ("{", "a ", "an ")
 _SLOT = re.compile(r"\{(\w+)\}")
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
@@ -98,10 +103,14 @@ class _State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Talk:
-    """A group of requests that share their answers, trained `weight` times as often as the others."""
+    """A group of requests that share their answers, trained `weight` times as often as the others.
+
+    Those of a group of `wishes` that start with a noun name a thing, as many requests for a program do.
+    """
 
     name: str
     weight: float
+    wishes: bool
     prompts: tuple[str, ...]
     answers: tuple[str, ...]
     slots: Mapping[str, tuple[str, ...]]
@@ -313,9 +322,10 @@ class Corpus:
         talk, prompts = rng.choices(talks, shares)[0]
         weights = [SLOTTED_WEIGHT if "{" in prompt and self._split == "train" else 1.0 for prompt in prompts]
         template = rng.choices(prompts, weights)[0]
-        text = _SLOT.sub(lambda slot: _filled(talk, slot[1], rng), template)
+        worded = self._opened(talk, template, rng) if self._split == "train" else template
+        text = _SLOT.sub(lambda slot: _filled(talk, slot[1], rng), worded)
         text = text[0].upper() + text[1:] if rng.random() < 0.5 else text
-        text = with_typo(text, rng) if rng.random() < 0.1 else text
+        text = with_typo(text, rng) if rng.random() < TYPO_RATES[self._split] else text
         messages: tuple[Message, ...] = (_user(text),)
         if rng.random() < PROGRAM_RATE:
             messages = self._with_program(text, rng)
@@ -328,8 +338,17 @@ class Corpus:
             ends=True,
             asked={},
             settings={},
-            templates=(f"{talk.name}/{template}",),
+            templates=(f"{talk.name}/{worded}",),
         )
+
+    def _opened(self, talk: _Talk, template: str, rng: random.Random) -> str:
+        """The template begun and ended as orders for programs and changes are, now and then: this decides nothing."""
+        is_noun = talk.wishes and template.startswith(_NOUN_STARTS)
+        frames = [frame for frame in EDIT_FRAMES if not wants_a_verb(frame) and self._mine(f"edit/{frame}")]
+        opened = with_opener(template, rng, noun_rate=NOUN_OPENER_RATE if is_noun else 0.0)
+        opened = rng.choice(frames).replace("{e}", template) if opened == template and rng.random() < 0.15 else opened
+        opened = with_full_stop(opened, rng)
+        return opened if self._mine(f"{talk.name}/{opened}") else template
 
     def _with_program(self, text: str, rng: random.Random) -> tuple[Message, ...]:
         """The same words said while a program is there."""
@@ -471,6 +490,7 @@ def _load_talks(path: Path) -> list[_Talk]:
         _Talk(
             name=name,
             weight=group.get("weight", 1.0),
+            wishes=group.get("wishes", False),
             prompts=tuple(group["prompts"]),
             answers=tuple(group["answers"]),
             slots=slots,

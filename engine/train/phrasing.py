@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from engine.train.kinds import Kind, Phrases, Setting
 
+OPENER_RATE = 0.25
+NOUN_OPENER_RATE = 0.45
 _OPENERS = (
     "please {r}",
     "hi, {r}",
@@ -210,7 +212,8 @@ def compose_request(
         text = " ".join([_join_withs(text, withs, rng), *posts])
     else:
         text = _join_withs(" ".join([text, *posts]), withs, rng)
-    text = _with_opener(text, rng)
+    is_noun = text.split(" ", 1)[0].lower() not in _VERBS
+    text = with_opener(text, rng, noun_rate=NOUN_OPENER_RATE if is_noun else 0.0)
     text = _with_orders(text, orders, rng)
     return Request(text=_as_typed(text, typo_rate, rng), templates=(f"{kind.name}/{template}",))
 
@@ -222,13 +225,25 @@ def compose_edit(
     orders = []
     for name, setting in changes.items():
         wordings = _all(kind, name, setting, "edit")
-        if _FRAME_WANTS_A_VERB.search(frame):
+        if wants_a_verb(frame):
             wordings = [text for text in wordings if not _STARTS_WITHOUT_A_VERB.match(text)] or wordings
         orders.append(rng.choice(wordings))
     rng.shuffle(orders)
     text = re.sub(r"\{word\}", lambda _: made_up_word(rng), frame)
     text = text.replace("{e}", join_words(orders, rng.choice((" and ", " and ", ", ", ", and ", " and then "))))
     return Request(text=_as_typed(text, typo_rate, rng), templates=(f"edit/{frame}",))
+
+
+def wants_a_verb(frame: str) -> bool:
+    """Whether what the frame of an order goes around begins with a verb, as in "can you {e}"."""
+    return bool(_FRAME_WANTS_A_VERB.search(frame))
+
+
+def with_opener(text: str, rng: random.Random, *, noun_rate: float) -> str:
+    """The text with a verb for a noun ("make me a lake") at this rate, and with some words around it at OPENER_RATE."""
+    if noun_rate and rng.random() < noun_rate:
+        text = rng.choice(_NOUN_OPENERS).replace("{r}", text)
+    return rng.choice(_OPENERS).replace("{r}", text) if rng.random() < OPENER_RATE else text
 
 
 def join_words(words: Sequence[str], last: str = " and ") -> str:
@@ -277,12 +292,6 @@ def _join_withs(text: str, withs: Sequence[str], rng: random.Random) -> str:
     return text + word + join_words(withs, rng.choice((" and ", " and ", ", ", " & ", " and also ")))
 
 
-def _with_opener(text: str, rng: random.Random) -> str:
-    if text.split(" ", 1)[0].lower() not in _VERBS and rng.random() < 0.45:
-        text = rng.choice(_NOUN_OPENERS).replace("{r}", text)
-    return rng.choice(_OPENERS).replace("{r}", text) if rng.random() < 0.25 else text
-
-
 def _with_orders(text: str, orders: Sequence[str], rng: random.Random) -> str:
     if not orders:
         return text
@@ -299,9 +308,13 @@ def _as_typed(text: str, typo_rate: float, rng: random.Random) -> str:
         text = text[0].upper() + text[1:]
     elif roll < 0.75:
         text = text.lower()
-    if rng.random() < 0.25 and text[-1] not in ".!?)":
-        text += "."
+    text = with_full_stop(text, rng)
     return with_typo(text, rng) if rng.random() < typo_rate else text
+
+
+def with_full_stop(text: str, rng: random.Random) -> str:
+    """The text as a sentence, now and then."""
+    return text + "." if rng.random() < 0.25 and text[-1] not in ".!?)" else text
 
 
 def with_typo(text: str, rng: random.Random) -> str:

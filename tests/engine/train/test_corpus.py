@@ -3,6 +3,7 @@
 import random
 import re
 import shutil
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -279,6 +280,23 @@ def test_a_group_with_a_weight_is_trained_more_often(train: Corpus, held_out: Co
         return sum(corpus.sample_of("decline", rng).kind == "nonsense" for _ in range(1000)) / 1000
 
     assert share(train) > 1.2 * share(held_out)
+
+
+def test_talk_is_opened_as_orders_are_in_training_alone(train: Corpus, held_out: Corpus) -> None:
+    groups = tomllib.loads((CORPUS_FOLDER / "outside.toml").read_text("utf-8"))["groups"]
+    listed = {f"{name}/{prompt}" for name, group in groups.items() for prompt in group["prompts"]}
+
+    def others(corpus: Corpus) -> set[str]:
+        said = {corpus.sample_of("decline", random.Random(seed)).templates[0] for seed in range(1500)}
+        return said - listed
+
+    opened = others(train)
+    assert len(opened) > 100
+    for_nouns = re.compile("(visualize|an animation of|let's have|I'd like to see|a page with|can you show me) [{a]")
+    assert {wording.split("/")[0] for wording in opened if for_nouns.search(wording)} == {"apps"}  # which name things
+    assert any(re.search("/(great|cool|nice), now ", wording) for wording in opened)  # as a change is ordered
+    assert not any(is_held_out(wording) for wording in opened)
+    assert not others(held_out)
 
 
 def test_edit_parts_are_short_and_unique() -> None:
