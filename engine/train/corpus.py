@@ -7,60 +7,46 @@ block), `switch` (a new program asked for while another is there), `fix` (a repo
 line), `chat` and `decline` (from chat.toml, outside.toml). `edit_part` and `fix_part` are edits and fixes of a file
 that has only the lines near the change: to find a line and copy it is learnt there at half the tokens.
 
-The split: a wording (a prompt of a kind file, a frame of an edit, a line of chat.toml or outside.toml) and a
-combination of two or more settings is for training or held out by its hash. A training sample has neither a held-out
-wording nor a held-out combination; a held-out sample has a held-out wording and, where it asks for two things or more,
-a held-out combination. Changes with made-up words around them (phrasing.py's NOISY_EDIT_FRAMES) are for training alone.
+A training sample has neither a held-out wording nor a held-out combination of settings (split.py); a held-out sample
+has a held-out wording and, where it asks for two things or more, a held-out combination. Changes with made-up words
+around them (phrasing.py's NOISY_EDIT_FRAMES) are for training alone.
 """
 
-import hashlib
 import random
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 from engine.prompt import earlier_answer, user_text
-from engine.train.edit_blocks import diff_parts, near_changes
+from engine.train.edit_blocks import edit_answer, near_changes
 from engine.train.faults import misspell
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import (
     EDIT_FRAMES,
     NOISY_EDIT_FRAMES,
-    NOUN_OPENER_RATE,
+    TYPO_RATES,
     Request,
     compose_edit,
     compose_request,
     join_words,
-    made_up_word,
-    wants_a_verb,
-    with_full_stop,
-    with_opener,
-    with_typo,
 )
 from engine.train.projects import files_of
-
-Split = Literal["train", "held_out"]
+from engine.train.split import Split, is_of_split
+from engine.train.talk import load_talks, say
 
 CORPUS_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "corpus"
-HELD_OUT_SHARE = 0.12
-SLOTTED_WEIGHT = 4.0  # of a line of talk with slots, which stands for many, in training
 TELLING_WEIGHT = 4  # of a prompt that states a setting: it fits a small part of the requests
 PROGRAM_RATE = 0.12  # of talk while a program is there: ten times the tokens for the same few words
 ASKED_COUNTS: Mapping[Split, tuple[int, ...]] = {
     "held_out": (6, 24, 26, 20, 13, 7, 4),  # shares of requests that name none, one, two settings and so on
     "train": (5, 15, 18, 18, 16, 15, 13),  # more: what is not asked for is the default, which is soon known
 }
-TYPO_RATES: Mapping[Split, float] = {"held_out": 0.12, "train": 0.2}  # of requests with a word or two misspelt
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
 SAMPLE_TYPES = (
     "create", "understood", "edit", "edit_part", "edit_understood", "switch", "fix", "fix_part", "chat", "decline"
 )
 _FENCE = "```html index.html\n"
-_NOUN_STARTS = ("{", "a ", "an ")
-_SLOT = re.compile(r"\{(\w+)\}")
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
 
@@ -101,21 +87,6 @@ class _State:
     listed: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Talk:
-    """A group of requests that share their answers, trained `weight` times as often as the others.
-
-    Those of a group of `wishes` that start with a noun name a thing, as many requests for a program do.
-    """
-
-    name: str
-    weight: float
-    wishes: bool
-    prompts: tuple[str, ...]
-    answers: tuple[str, ...]
-    slots: Mapping[str, tuple[str, ...]]
-
-
 class Corpus:
     """An endless, repeatable source of samples.
 
@@ -135,7 +106,7 @@ class Corpus:
         self._seed = seed
         self._split: Split = split
         self._stages: dict[str, dict[str, float]] = mixture["stages"]
-        self._talks = {"chat": _load_talks(folder / "chat.toml"), "decline": _load_talks(folder / "outside.toml")}
+        self._talks = {"chat": load_talks(folder / "chat.toml"), "decline": load_talks(folder / "outside.toml")}
 
     def sample(self, index: int, stage: str = "full") -> Sample:
         """The sample at `index` of a stage, always the same one. Raises ValueError for a stage there is not."""
@@ -169,12 +140,9 @@ class Corpus:
         names = list(self.kinds)
         return self.kinds[rng.choices(names, [self._kind_weights[name] for name in names])[0]]
 
-    def _mine(self, wording: str) -> bool:
-        return is_held_out(wording) == (self._split == "held_out")
-
     def _pick(self, wordings: Sequence[str], prefix: str, rng: random.Random) -> str:
         """One of the wordings on this corpus's side of the split; any, where none is."""
-        mine = [wording for wording in wordings if self._mine(f"{prefix}/{wording}")]
+        mine = [wording for wording in wordings if is_of_split(f"{prefix}/{wording}", self._split)]
         return rng.choice(mine or list(wordings))
 
     def _asked(self, kind: Kind, rng: random.Random) -> dict[str, Setting]:
@@ -186,7 +154,7 @@ class Corpus:
                 names = rng.sample(list(kind.attributes), count)
                 asked = {name: random_setting(kind.attributes[name], rng) for name in kind.attributes if name in names}
                 asked = {name: value for name, value in asked.items() if _sayable(kind.attributes[name], value)}
-                if len(asked) < 2 or self._mine(combination(kind.name, asked)):
+                if len(asked) < 2 or is_of_split(combination(kind.name, asked), self._split):
                     return asked
 
     def _request(self, kind: Kind, asked: Mapping[str, Setting], rng: random.Random) -> Request:
@@ -243,7 +211,7 @@ class Corpus:
         says = [kind.attributes[name].say(value) for name, value in changes.items()]
         opener = rng.choice(_EDIT_OPENERS)
         head = opener.replace("{s}", join_words(says)) + "\n\n"
-        answer, spans = _edit_answer(head, before, after)
+        answer, spans = edit_answer(head, before, after)
         if sample_type == "edit_understood":
             answer = answer[: answer.index(">>>>>>> REPLACE")]
             spans = tuple((start, min(stop, len(answer))) for start, stop in spans if start < len(answer))
@@ -280,7 +248,7 @@ class Corpus:
             )
             fault = replace(fault, program=shown, line=line)
         head = f"A name was misspelt: {fault.wrong} is now {fault.right}.\n\n"
-        answer, spans = _edit_answer(head, fault.program, program)
+        answer, spans = edit_answer(head, fault.program, program)
         return Sample(
             type="fix_part" if part else "fix",
             kind=kind.name,
@@ -309,23 +277,12 @@ class Corpus:
                     value != old.settings[name] and _orderable(attributes[name], value)
                     for name, value in changes.items()
                 )
-                if fit and (len(changes) < 2 or self._mine(combination(f"edit {old.kind.name}", changes))):
+                combined = combination(f"edit {old.kind.name}", changes)
+                if fit and (len(changes) < 2 or is_of_split(combined, self._split)):
                     return changes
 
     def _talk(self, sample_type: str, rng: random.Random) -> Sample:
-        talks = [
-            (talk, [prompt for prompt in talk.prompts if self._mine(f"{talk.name}/{prompt}")])
-            for talk in self._talks[sample_type]
-        ]
-        talks = [(talk, prompts) for talk, prompts in talks if prompts]
-        shares = [talk.weight if self._split == "train" else 1.0 for talk, _ in talks]
-        talk, prompts = rng.choices(talks, shares)[0]
-        weights = [SLOTTED_WEIGHT if "{" in prompt and self._split == "train" else 1.0 for prompt in prompts]
-        template = rng.choices(prompts, weights)[0]
-        worded = self._opened(talk, template, rng) if self._split == "train" else template
-        text = _SLOT.sub(lambda slot: _filled(talk, slot[1], rng), worded)
-        text = text[0].upper() + text[1:] if rng.random() < 0.5 else text
-        text = with_typo(text, rng) if rng.random() < TYPO_RATES[self._split] else text
+        talk, wording, text = say(self._talks[sample_type], self._split, rng)
         messages: tuple[Message, ...] = (_user(text),)
         if rng.random() < PROGRAM_RATE:
             messages = self._with_program(text, rng)
@@ -338,17 +295,8 @@ class Corpus:
             ends=True,
             asked={},
             settings={},
-            templates=(f"{talk.name}/{worded}",),
+            templates=(f"{talk.name}/{wording}",),
         )
-
-    def _opened(self, talk: _Talk, template: str, rng: random.Random) -> str:
-        """The template begun and ended as orders for programs and changes are, now and then: this decides nothing."""
-        is_noun = talk.wishes and template.startswith(_NOUN_STARTS)
-        frames = [frame for frame in EDIT_FRAMES if not wants_a_verb(frame) and self._mine(f"edit/{frame}")]
-        opened = with_opener(template, rng, noun_rate=NOUN_OPENER_RATE if is_noun else 0.0)
-        opened = rng.choice(frames).replace("{e}", template) if opened == template and rng.random() < 0.15 else opened
-        opened = with_full_stop(opened, rng)
-        return opened if self._mine(f"{talk.name}/{opened}") else template
 
     def _with_program(self, text: str, rng: random.Random) -> tuple[Message, ...]:
         """The same words said while a program is there."""
@@ -361,11 +309,6 @@ class Corpus:
             _assistant(_earlier(kind, program, rng)),
             _user(in_context(program, text)),
         )
-
-
-def is_held_out(wording: str) -> bool:
-    """Whether a template or combination of settings is kept from training."""
-    return int.from_bytes(hashlib.sha256(wording.encode()).digest()[:4], "big") < HELD_OUT_SHARE * 2**32
 
 
 def combination(kind: str, asked: Mapping[str, Setting]) -> str:
@@ -402,10 +345,6 @@ def _state(kind: Kind, asked: Mapping[str, Setting]) -> _State:
 def _render(state: _State) -> tuple[str, tuple[Span, ...]]:
     rendered = state.kind.render(state.settings, state.listed)
     return rendered.text, rendered.spans
-
-
-def _filled(talk: _Talk, slot: str, rng: random.Random) -> str:
-    return made_up_word(rng) if slot == "word" else rng.choice(talk.slots[slot])
 
 
 def _earlier(kind: Kind, program: str, rng: random.Random) -> str:
@@ -456,44 +395,3 @@ def _answered(
         before=before,
         before_spans=before_spans,
     )
-
-
-def _edit_answer(head: str, before: str, after: str) -> tuple[str, tuple[Span, ...]]:
-    """The answer with an edit block for each file that changes.
-
-    Marked are the first line, the file named, what the blocks search for and put there, and the first character behind
-    these and behind the block: where a part ends and whether another comes depends on the request as much.
-    """
-    text, spans = head, [(0, head.index("\n"))]
-    there = files_of(before)
-    for path, new in files_of(after).items():
-        if there[path] == new:
-            continue
-        text += ("```\n\n" if text != head else "") + "```edit "
-        spans.append((len(text), len(text) + len(path)))
-        text += f"{path}\n"
-        for part in diff_parts(there[path], new):
-            for marker, lines in (("<<<<<<< SEARCH\n", part.search), ("=======\n", part.replace)):
-                text += marker
-                body = "".join(f"{line}\n" for line in lines)
-                spans.append((len(text), len(text) + len(body) + 1))
-                text += body
-            text += ">>>>>>> REPLACE\n"
-            spans.append((len(text), len(text) + 1))
-    return text + "```", tuple(spans)
-
-
-def _load_talks(path: Path) -> list[_Talk]:
-    data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    slots = {name: tuple(words) for name, words in data.get("slots", {}).items()}
-    return [
-        _Talk(
-            name=name,
-            weight=group.get("weight", 1.0),
-            wishes=group.get("wishes", False),
-            prompts=tuple(group["prompts"]),
-            answers=tuple(group["answers"]),
-            slots=slots,
-        )
-        for name, group in data["groups"].items()
-    ]

@@ -1,9 +1,12 @@
-"""From two versions of a program to the SEARCH/REPLACE parts that lead from one to the other."""
+"""From two versions of a program to the answer that leads from one to the other, in SEARCH/REPLACE parts."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+from engine.train.kinds import Span
+from engine.train.projects import files_of
 
 NEAR_LINES = 4  # at most, on either side of a change
 
@@ -14,6 +17,31 @@ class Part:
 
     search: tuple[str, ...]
     replace: tuple[str, ...]
+
+
+def edit_answer(head: str, before: str, after: str) -> tuple[str, tuple[Span, ...]]:
+    """The answer with an edit block for each file that changes.
+
+    Marked are the first line, the file named, what the blocks search for and put there, and the first character behind
+    these and behind the block: where a part ends and whether another comes depends on the request as much.
+    """
+    text, spans = head, [(0, head.index("\n"))]
+    there = files_of(before)
+    for path, new in files_of(after).items():
+        if there[path] == new:
+            continue
+        text += ("```\n\n" if text != head else "") + "```edit "
+        spans.append((len(text), len(text) + len(path)))
+        text += f"{path}\n"
+        for part in diff_parts(there[path], new):
+            for marker, lines in (("<<<<<<< SEARCH\n", part.search), ("=======\n", part.replace)):
+                text += marker
+                body = "".join(f"{line}\n" for line in lines)
+                spans.append((len(text), len(text) + len(body) + 1))
+                text += body
+            text += ">>>>>>> REPLACE\n"
+            spans.append((len(text), len(text) + 1))
+    return text + "```", tuple(spans)
 
 
 def diff_parts(old: str, new: str) -> list[Part]:

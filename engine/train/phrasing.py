@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.train.kinds import Kind, Phrases, Setting
+from engine.train.split import Split
 
+TYPO_RATES: Mapping[Split, float] = {"held_out": 0.12, "train": 0.2}  # of requests with a word or two misspelt
 OPENER_RATE = 0.25
 NOUN_OPENER_RATE = 0.45
 _OPENERS = (
@@ -323,7 +325,7 @@ def with_typo(text: str, rng: random.Random) -> str:
     for _ in range(rng.choice((1, 1, 2))):
         index = rng.randrange(len(words))
         word = words[index]
-        if len(word) < 5 or not word.isalpha():
+        if len(word) < 4 or not word.isalpha():
             continue
         at = rng.randrange(1, len(word) - 2)
         change = rng.choice(("swap", "drop", "double"))

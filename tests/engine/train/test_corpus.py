@@ -3,18 +3,18 @@
 import random
 import re
 import shutil
-import tomllib
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from engine.artifacts import apply_answer, understood
-from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, is_held_out, random_setting
+from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, random_setting
 from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
-from engine.train.phrasing import compose_edit, made_up_word, with_typo
+from engine.train.phrasing import compose_edit, with_typo
 from engine.train.projects import files_of, text_of
+from engine.train.split import is_held_out
 
 KINDS = load_kinds(CORPUS_FOLDER)
 
@@ -246,14 +246,6 @@ def test_a_program_that_another_takes_the_place_of_is_of_one_file() -> None:
         assert list(files_of(corpus.sample_of("switch", rng, "snake").before)) == ["index.html"]
 
 
-def test_made_up_words_stand_for_what_nobody_knows(train: Corpus) -> None:
-    rng = random.Random(2)
-    words = {made_up_word(rng) for _ in range(50)}
-    assert len(words) > 45
-    said = [train.sample_of("decline", rng).messages[-1]["content"] for _ in range(300)]
-    assert not any("{" in text.rpartition("```")[2] for text in said)
-
-
 def test_words_nobody_knows_stand_around_changes_in_training_alone(train: Corpus, held_out: Corpus) -> None:
     def frames(corpus: Corpus) -> list[str]:
         samples = [corpus.sample_of("edit_understood", random.Random(seed)) for seed in range(200)]
@@ -272,31 +264,6 @@ def test_where_a_part_of_an_edit_ends_counts_as_asked(train: Corpus) -> None:
         assert ends
         assert marked.issuperset(ends)
         assert marked.issuperset(match.end() for match in re.finditer("```edit ", sample.answer))
-
-
-def test_a_group_with_a_weight_is_trained_more_often(train: Corpus, held_out: Corpus) -> None:
-    def share(corpus: Corpus) -> float:
-        rng = random.Random(5)
-        return sum(corpus.sample_of("decline", rng).kind == "nonsense" for _ in range(1000)) / 1000
-
-    assert share(train) > 1.2 * share(held_out)
-
-
-def test_talk_is_opened_as_orders_are_in_training_alone(train: Corpus, held_out: Corpus) -> None:
-    groups = tomllib.loads((CORPUS_FOLDER / "outside.toml").read_text("utf-8"))["groups"]
-    listed = {f"{name}/{prompt}" for name, group in groups.items() for prompt in group["prompts"]}
-
-    def others(corpus: Corpus) -> set[str]:
-        said = {corpus.sample_of("decline", random.Random(seed)).templates[0] for seed in range(1500)}
-        return said - listed
-
-    opened = others(train)
-    assert len(opened) > 100
-    for_nouns = re.compile("(visualize|an animation of|let's have|I'd like to see|a page with|can you show me) [{a]")
-    assert {wording.split("/")[0] for wording in opened if for_nouns.search(wording)} == {"apps"}  # which name things
-    assert any(re.search("/(great|cool|nice), now ", wording) for wording in opened)  # as a change is ordered
-    assert not any(is_held_out(wording) for wording in opened)
-    assert not others(held_out)
 
 
 def test_edit_parts_are_short_and_unique() -> None:
@@ -333,16 +300,6 @@ def test_the_splits_share_no_wording_and_no_combination(train: Corpus, held_out:
                 assert is_held_out(combination(prefix + sample.kind, sample.asked)) == (name == "held_out")
     assert not words["train"] & words["held_out"]
     assert len(words["held_out"]) > 20
-
-
-def test_talk_and_outside_requests_get_words_and_no_code(train: Corpus) -> None:
-    rng = random.Random(0)
-    for sample_type in ("chat", "decline"):
-        for _ in range(40):
-            sample = train.sample_of(sample_type, rng)
-            assert "```" not in sample.answer
-            assert sample.ends
-            assert "{" not in sample.messages[-1]["content"].split("```")[-1]
 
 
 def test_typos_leave_numbers_alone() -> None:

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from engine.train.card import card
-from engine.train.corpus import Corpus, is_held_out
+from engine.train.corpus import Corpus
 from engine.train.evaluate.items import SHARES, Item, held_out_items
 from engine.train.evaluate.judge import program_record, talk_record, written
 from engine.train.evaluate.page_probes import agree, attribute_pages, differing, facts_of, is_shown
 from engine.train.evaluate.source_probes import SourceProbes
 from engine.train.evaluate.summary import below_aims, by_kind, summarise
 from engine.train.projects import files_of
+from engine.train.split import is_held_out
 
 NAMES = ("mountains", "snake")
 CORPUS = Corpus(1, "held_out", kinds=NAMES)
