@@ -1,7 +1,7 @@
 """Talk that needs no program (chat.toml) or gets none (outside.toml): groups of requests, their answers, their wording.
 
 In training a line is often begun and ended as an order for a program or a change is, and slots and groups with a weight
-come more often. A held-out line is said as it is written.
+come more often. A held-out line gets no words around it.
 """
 
 import random
@@ -55,7 +55,7 @@ def load_talks(path: Path) -> list[Talk]:
             weight=group.get("weight", 1.0),
             wishes=group.get("wishes", False),
             prompts=tuple(group["prompts"]),
-            answers=tuple(group["answers"]),
+            answers=tuple(data["groups"][group.get("answers_of", name)]["answers"]),
             slots=slots,
         )
         for name, group in data["groups"].items()

@@ -309,6 +309,12 @@ def test_typos_leave_numbers_alone() -> None:
     assert all("12345" in text for text in wrong)
 
 
+def test_short_names_are_misspelt_too() -> None:
+    rng = random.Random(0)
+    assert {with_typo("pong", rng) for _ in range(20)} > {"pnog", "pog"}
+    assert {with_typo("sea", rng) for _ in range(20)} == {"sea"}
+
+
 def test_a_broken_kind_file_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     shutil.copytree(CORPUS_FOLDER, folder)
