@@ -140,6 +140,38 @@ EDIT_FRAMES = (
     "are you able to {e}?",
     "I want to {e}",
     "we should {e}",
+    "what if I {e}?",
+    "what happens if I {e}?",
+    "what would it look like if you {e}?",
+    "how would it look if you {e}?",
+    "what would change if you {e}?",
+    "you should {e}",
+    "you might {e}",
+    "maybe {e}",
+    "perhaps {e}",
+    "maybe you can {e}",
+    "perhaps you should {e}",
+    "next you {e}",
+    "I think you should {e}",
+    "I would {e}",
+    "it works, but {e}",
+    "looks great, now {e}",
+    "looks nice, but {e}",
+    "looking good, but {e}",
+    "well done, now {e}",
+    "wow, now {e}",
+    "that looks good, now {e}",
+    "I like it, but {e}",
+    "if possible {e}",
+    "suppose you {e}",
+    "let me see what happens if you {e}",
+    "can you see what happens if you {e}?",
+    "what do you think if you {e}?",
+    "would it be nicer if you {e}?",
+    "is it possible that you {e}?",
+    "how does it look when you {e}?",
+    "what would happen if we {e}?",
+    "what could happen if you {e}?",
 )
 NOISY_EDIT_FRAMES = (  # with words nobody knows: an order is to be found in whatever stands around it
     "{word} {e}",
@@ -150,7 +182,7 @@ NOISY_EDIT_FRAMES = (  # with words nobody knows: an order is to be found in wha
     "{word} {word} you {word} {e}",
     "{e} {word}",
 )
-_FRAME_WANTS_A_VERB = re.compile(r"\b(you|to|we|could|should|would|let's)( please)? \{e\}")
+_FRAME_WANTS_A_VERB = re.compile(r"\b(you|to|we|could|should|would|can|might|let's|if I)( please)? \{e\}")
 _STARTS_WITHOUT_A_VERB = re.compile(  # "a red ship please", "no fog", "the ship should be red", "I want 3 tries"
     r"(an?|the|no|I|just|only|one|two|four|five|more|many|less|far|fewer|don't|hitting|\d+|red|orange|yellow|green|blue"
     r"|purple|pink|white|medium)\b"

@@ -28,6 +28,10 @@ SLOTTED_WEIGHT = 4.0  # of a line with slots, which stands for many, in training
 FRAMED_RATE = 0.15  # of lines without an opener: as an order to change the program that is there
 _NOUN_STARTS = ("{", "a ", "an ")
 _SLOT = re.compile(r"\{(\w+)\}")
+_ORDER = re.compile(  # "write a poem about snow": what can follow "what if you"
+    r"(add|animate|book|build|calculate|code|compose|convert|create|define|describe|design|draw|explain|generate|give|help"
+    r"|list|make|name|order|paint|play|program|render|search|show|solve|suggest|summarise|teach|tell|translate|write)\b"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,9 @@ def say(talks: Sequence[Talk], split: Split, rng: random.Random) -> tuple[Talk, 
 def _as_order(talk: Talk, wording: str, rng: random.Random) -> str:
     """The wording begun and ended as orders for programs and changes are, now and then: this decides nothing."""
     is_noun = talk.wishes and wording.startswith(_NOUN_STARTS)
-    frames = [frame for frame in EDIT_FRAMES if not wants_a_verb(frame) and is_of_split(f"edit/{frame}", "train")]
+    frames = [frame for frame in EDIT_FRAMES if is_of_split(f"edit/{frame}", "train")]
+    if not _ORDER.match(wording):
+        frames = [frame for frame in frames if not wants_a_verb(frame)]
     ordered = with_opener(wording, rng, noun_rate=NOUN_OPENER_RATE if is_noun else 0.0)
     if ordered == wording and rng.random() < FRAMED_RATE:
         ordered = rng.choice(frames).replace("{e}", wording)

@@ -50,6 +50,9 @@ def test_talk_is_opened_as_orders_are_in_training_alone(train: Corpus, held_out:
     for_nouns = re.compile("(visualize|an animation of|let's have|I'd like to see|a page with|can you show me) [{a]")
     assert {wording.split("/")[0] for wording in opened if for_nouns.search(wording)} == {"apps"}  # which name things
     assert any(re.search("/(great|cool|nice), now ", wording) for wording in opened)  # as a change is ordered
+    asked = [wording for wording in opened if re.search("/(how about|why don't|suppose) you ", wording)]
+    assert asked
+    assert not any(re.search(" you (a|an|the|what|who|how|I|is)\\b| you {", wording) for wording in asked)  # but "make"
     assert not any(is_held_out(wording) for wording in opened)
     assert not others(held_out)
 
