@@ -9,7 +9,7 @@ that has only the lines near the change: to find a line and copy it is learnt th
 
 A training sample has neither a held-out wording nor a held-out combination of settings (split.py); a held-out sample
 has a held-out wording and, where it asks for two things or more, a held-out combination. Changes with made-up words
-around them (phrasing.py's NOISY_EDIT_FRAMES) are for training alone.
+around them (phrasing.py's NOISY_EDIT_FRAMES) and to programs changed by hand (hand_edits.py) are for training alone.
 """
 
 import random
@@ -21,6 +21,7 @@ from pathlib import Path
 from engine.prompt import earlier_answer, user_text
 from engine.train.edit_blocks import edit_answer, near_changes
 from engine.train.faults import misspell
+from engine.train.hand_edits import HAND_RATE, with_hand_edits
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import (
     EDIT_FRAMES,
@@ -204,7 +205,9 @@ class Corpus:
         after, _ = _render(new)
         if sample_type == "edit_part":
             before, after = near_changes(before, after, rng)
-        elif sample_type == "edit_understood":
+        if self._split == "train" and rng.random() < HAND_RATE:
+            before, after = with_hand_edits(before, after, rng)
+        if sample_type == "edit_understood":
             before, after = (text[: text.index("\n") + 1] for text in (before, after))
         frames = EDIT_FRAMES + (NOISY_EDIT_FRAMES if self._split == "train" else ())  # nobody would write those
         request = compose_edit(kind, self._pick(frames, "edit", rng), changes, TYPO_RATES[self._split], rng)
