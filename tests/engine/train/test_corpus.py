@@ -12,7 +12,7 @@ from engine.artifacts import apply_answer, understood
 from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, random_setting
 from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
-from engine.train.phrasing import compose_edit, with_typo
+from engine.train.phrasing import compose_edit, wants_a_verb, with_typo
 from engine.train.projects import files_of, text_of
 from engine.train.split import is_held_out
 
@@ -307,6 +307,14 @@ def test_typos_leave_numbers_alone() -> None:
     wrong = {with_typo("mountains with 12345 trees", rng) for _ in range(50)}
     assert len(wrong) > 5
     assert all("12345" in text for text in wrong)
+
+
+@pytest.mark.parametrize(
+    ("frame", "wants"),
+    [("what if I {e}?", True), ("you might {e}", True), ("maybe you can {e}", True), ("maybe {e}", False)],
+)
+def test_a_frame_tells_whether_a_verb_follows(frame: str, wants: bool) -> None:
+    assert wants_a_verb(frame) == wants
 
 
 def test_short_names_are_misspelt_too() -> None:

@@ -2,7 +2,11 @@
 
 import random
 
+import pytest
+
+from engine.train.corpus import Corpus
 from engine.train.hand_edits import with_hand_edits
+from engine.train.split import Split
 
 BEFORE = "<!-- balls | count: 12 -->\nconst count = 12, pull = 0.35;\nconst sky = '#0b132b';\nstart(400, 300);"
 AFTER = BEFORE.replace("count: 12", "count: 30").replace("count = 12", "count = 30")
@@ -32,3 +36,17 @@ def test_numbers_and_colours_change_and_nothing_else() -> None:
     for before, _ in tries():
         assert all(now == was or was in "0123456789abcdef" for now, was in zip(before, BEFORE, strict=True))
         assert "const count = 0" not in before
+
+
+@pytest.mark.parametrize(("split", "some"), [("train", True), ("held_out", False)])
+def test_the_corpus_trains_with_such_programs_and_holds_none_out(
+    split: Split, some: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus(4, split, kinds=("balls", "snake"))
+
+    def programs() -> list[str]:
+        return [corpus.sample_of("edit", random.Random(seed)).before for seed in range(20)]
+
+    with_some = programs()
+    monkeypatch.setattr("engine.train.corpus.HAND_RATE", 0.0)
+    assert (with_some != programs()) == some
