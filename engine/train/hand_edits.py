@@ -8,7 +8,7 @@ import random
 import re
 from difflib import SequenceMatcher
 
-HAND_RATE = 0.35  # of changes to programs, in training
+HAND_RATE = 0.5  # of changes to programs, in training
 _CHANGED_LINE_RATE = 0.6  # of lines the change is about: those the answer searches for
 _OTHER_LINE_RATE = 0.06
 _LITERAL = re.compile(r"(?<=#)[0-9a-f]{6}\b|(?<=\b0x)[0-9a-f]{6}\b|(?<![\w.#])\d+(?:\.\d+)?(?![\w.])")

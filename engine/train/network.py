@@ -192,11 +192,14 @@ class Network:
         return ((weight, self.weights[weight.name]) for weight in self.table)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Weighted mean cross entropy to differentiate, and the plain loss of each row in nats."""
+        """Weighted mean cross entropy to differentiate, and the plain loss of each row in nats (0 for rows left out).
+
+        Rows that count less than 1 are a sample: see `sampled_rows`.
+        """
         x_Td = self.hidden(batch)
-        rows = torch.nonzero(batch.weights_T)[:, 0]
+        rows = sampled_rows(batch.weights_T)
         loss, row_loss = WeightedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            x_Td.index_select(0, rows), self.weights["head"], batch.targets_T[rows], batch.weights_T[rows])
+            x_Td.index_select(0, rows), self.weights["head"], batch.targets_T[rows], batch.weights_T[rows].clamp_min(1))
         all_rows = torch.zeros(len(batch.weights_T), device=row_loss.device)
         all_rows[rows] = row_loss
         return loss, all_rows
@@ -246,6 +249,18 @@ class Network:
             x_Td, ids_TK, chosen_TK, self.weights[here + "experts.gate_up"], self.weights[here + "experts.down"],
             counts_E.tolist())
         return routed + self._mlp(here + "shared", x_Td)
+
+
+def sampled_rows(weights_T: Tensor) -> Tensor:
+    """Which rows the loss looks at, as indices: all of weight 1 and more, and of the others a share of w, to count 1.
+
+    The head is a fifth of a step, and half of its rows are requests and programs in the context, which count little.
+    Systematic sampling: a row is taken where the running sum of min(w, 1) passes an integer, so that the expected loss
+    is the weighted one and nothing is drawn at random.
+    """
+    shares_T = weights_T.double().clamp_max(1)
+    passed_T = shares_T.cumsum(0).floor()
+    return torch.nonzero((weights_T >= 1) | (passed_T.diff(prepend=passed_T.new_zeros(1)) > 0))[:, 0]
 
 
 def _rope_tables(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:

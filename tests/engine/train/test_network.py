@@ -1,5 +1,6 @@
 """The training network against transformers' DeepSeek-V3, its gradients, its packing, and what the export stores."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
 from engine.train.data import Document, block_mask, pack
 from engine.train.export import checkpoint_tensors, export_model
-from engine.train.network import Batch, Network, Shape, Weight, initial_masters, weight_table
+from engine.train.network import Batch, Network, Shape, Weight, initial_masters, sampled_rows, weight_table
 from engine.train.plan import NANO_CONFIG
 from engine.train.tokenizer import save_tokenizer, train_tokenizer
 from engine.weights.fp8 import decode_blocks, encode_blocks
@@ -29,7 +30,7 @@ SHAPE = Shape.from_config(CONFIG)
 def document(length: int, seed: int) -> Document:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, 96, (length,), generator=generator).numpy()
-    return Document(ids=ids, weights=torch.rand(length, generator=generator).numpy() + 0.5, kind="k", type="create",
+    return Document(ids=ids, weights=torch.rand(length, generator=generator).numpy() + 1, kind="k", type="create",
                     prompt_tokens=0)
 
 
@@ -104,6 +105,27 @@ def test_gradients_equal_transformers() -> None:
     for expert in range(8):
         torch.testing.assert_close(ours[f"model.layers.1.mlp.experts.{expert}.up_proj.weight"], stacked[expert, 24:],
                                    atol=2e-5, rtol=2e-3)
+
+
+def test_rows_that_count_little_are_a_sample_of_that_share() -> None:
+    weights = torch.tensor([0.0, 4.0] + [0.05] * 400 + [1.0] * 7 + [0.5] * 30)
+    rows = sampled_rows(weights)
+    of_weight = {weight: int((weights[rows] == weight).sum()) for weight in (0.0, 4.0, 1.0)}
+    assert of_weight == {0.0: 0, 4.0: 1, 1.0: 7}
+    assert int((weights[rows] == torch.tensor(0.05)).sum()) == pytest.approx(400 * 0.05, abs=1)
+    assert int((weights[rows] == 0.5).sum()) == pytest.approx(30 * 0.5, abs=1)
+
+
+def test_a_sampled_row_counts_one() -> None:
+    _documents, batch = packed([40])
+    network = Network(SHAPE, *masters_and_biases(), torch.float32)
+    halves = replace(batch, weights_T=torch.full((39,), 0.5))
+    loss, rows = network.loss(halves)
+    taken = sampled_rows(halves.weights_T)
+    assert len(taken) == 19
+    assert (rows > 0).nonzero()[:, 0].tolist() == taken.tolist()
+    whole = network.loss(replace(batch, weights_T=torch.ones(39)))[1]
+    torch.testing.assert_close(loss, whole[taken].mean())
 
 
 def test_the_mask_closes_between_documents() -> None:
