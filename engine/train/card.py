@@ -49,6 +49,8 @@ _ROWS = (
     ("all_as_asked", "programs with everything as asked", None),
     ("edits_applied", "changes that could be applied", 0.95),
     ("edits_right", "changes that did what was asked and nothing else", None),
+    ("by_hand_applied", "changes to programs with numbers and colours altered by hand that could be applied", None),
+    ("by_hand_exact", "of these, changes that did what was asked and kept what was altered", None),
     ("fixes_right", "reported errors put right", None),
     ("declined", "outside requests declined", 0.98),
     ("chat_right", "questions about itself and the program answered", None),

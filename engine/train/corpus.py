@@ -4,12 +4,13 @@
 stage of training are in mixture.toml: `create` (a request, answered by a program), `understood` (the same, cut off
 after the program's first line: cheap practice in reading requests), `edit` (a change to a program, answered by an edit
 block), `switch` (a new program asked for while another is there), `fix` (a report of an error, answered by the mended
-line), `chat` and `decline` (from chat.toml, outside.toml). `edit_part` and `fix_part` are edits and fixes of a file
-that has only the lines near the change: to find a line and copy it is learnt there at half the tokens.
+line), `chat` and `decline` (from chat.toml, outside.toml). `edit_by_hand` is an edit of a program that somebody has
+changed by hand (hand_edits.py). `edit_part` and `fix_part` are edits and fixes of a file that has only the lines near
+the change: to find a line and copy it is learnt there at half the tokens, half of the edits from lines changed by hand.
 
 A training sample has neither a held-out wording nor a held-out combination of settings (split.py); a held-out sample
 has a held-out wording and, where it asks for two things or more, a held-out combination. Changes with made-up words
-around them (phrasing.py's NOISY_EDIT_FRAMES) and to programs changed by hand (hand_edits.py) are for training alone.
+around them (phrasing.py's NOISY_EDIT_FRAMES) are for training alone.
 """
 
 import random
@@ -21,7 +22,7 @@ from pathlib import Path
 from engine.prompt import earlier_answer, user_text
 from engine.train.edit_blocks import edit_answer, near_changes
 from engine.train.faults import misspell
-from engine.train.hand_edits import HAND_RATE, with_hand_edits
+from engine.train.hand_edits import with_hand_edits
 from engine.train.kinds import Attribute, Kind, Setting, Span, load_kinds
 from engine.train.phrasing import (
     EDIT_FRAMES,
@@ -45,8 +46,10 @@ ASKED_COUNTS: Mapping[Split, tuple[int, ...]] = {
 }
 COMBINATION_TRIES = 60  # with as many settings, so that held-out requests name as many as those of training
 SAMPLE_TYPES = (
-    "create", "understood", "edit", "edit_part", "edit_understood", "switch", "fix", "fix_part", "chat", "decline"
+    "create", "understood", "edit", "edit_by_hand", "edit_part", "edit_understood", "switch", "fix", "fix_part", "chat",
+    "decline",
 )
+PARTS_BY_HAND = 0.5  # of the parts of programs that are to be changed
 _FENCE = "```html index.html\n"
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
@@ -126,7 +129,7 @@ class Corpus:
             return self._create(chosen, rng, cut=False)
         if sample_type == "understood":
             return self._create(chosen, rng, cut=True)
-        if sample_type in ("edit", "edit_part", "edit_understood"):
+        if sample_type in ("edit", "edit_by_hand", "edit_part", "edit_understood"):
             return self._edit(chosen, rng, sample_type)
         if sample_type in ("fix", "fix_part"):
             return self._fix(chosen, rng, part=sample_type == "fix_part")
@@ -196,7 +199,7 @@ class Corpus:
 
     def _edit(self, kind: Kind, rng: random.Random, sample_type: str) -> Sample:
         first = self._asked(kind, rng)
-        first = first if sample_type == "edit" else _one_file(first)
+        first = first if sample_type in ("edit", "edit_by_hand") else _one_file(first)
         old = _state(kind, first)
         changes = self._changes(old, rng)
         settings = {**old.settings, **changes}
@@ -205,7 +208,7 @@ class Corpus:
         after, _ = _render(new)
         if sample_type == "edit_part":
             before, after = near_changes(before, after, rng)
-        if self._split == "train" and rng.random() < HAND_RATE:
+        if sample_type == "edit_by_hand" or (sample_type == "edit_part" and rng.random() < PARTS_BY_HAND):
             before, after = with_hand_edits(before, after, rng)
         if sample_type == "edit_understood":
             before, after = (text[: text.index("\n") + 1] for text in (before, after))

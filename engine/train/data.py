@@ -67,7 +67,7 @@ def _context_weights(offsets: Sequence[tuple[int, int]], text: str, sample: Samp
     """The context's weights for the tokens of a program in a turn but for its first line, PROMPT_WEIGHT for others."""
     program = sample.before
     found = text.find(program) if program else -1
-    if found < 0 or sample.type.endswith("_part"):  # which lines a part has is chance
+    if found < 0 or sample.type.endswith(("_part", "_by_hand")):  # which lines there are, or numbers, is chance
         return [PROMPT_WEIGHT] * len(offsets)
     first, last = found + len(program.partition("\n")[0]) + 1, found + len(program)
     decided = _overlaps(offsets, [(start + found, stop + found) for start, stop in sample.before_spans])

@@ -8,7 +8,6 @@ import random
 import re
 from difflib import SequenceMatcher
 
-HAND_RATE = 0.5  # of changes to programs, in training
 _CHANGED_LINE_RATE = 0.6  # of lines the change is about: those the answer searches for
 _OTHER_LINE_RATE = 0.06
 _LITERAL = re.compile(r"(?<=#)[0-9a-f]{6}\b|(?<=\b0x)[0-9a-f]{6}\b|(?<![\w.#])\d+(?:\.\d+)?(?![\w.])")
@@ -18,24 +17,27 @@ _NOT_BY_HAND = re.compile(r"```|<!--|.*(://|\bimport\b|<script|=== )")
 def with_hand_edits(before: str, after: str, rng: random.Random) -> tuple[str, str]:
     """Two versions of a program with some numbers and colours changed, in both where the change leaves them alone.
 
-    Every line keeps its length, so that places in the text stay where they are.
+    At least one is, where there is any. Every line keeps its length, so that places in the text stay where they are.
     """
     old, new = before.split("\n"), after.split("\n")
+    lines: dict[int, int | None] = {}  # with something to change, and where each is in the new version
+    tried = []
     for tag, start, stop, new_start, new_stop in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         rate = _OTHER_LINE_RATE if tag == "equal" else _CHANGED_LINE_RATE
         pairs = new_stop - new_start == stop - start
         for index in range(start, stop):
-            literals = [] if _NOT_BY_HAND.match(old[index]) else list(_LITERAL.finditer(old[index]))
-            if not literals or rng.random() >= rate:
-                continue
-            span = rng.choice(literals).span()
-            place = rng.choice([place for place in range(*span) if old[index][place] != "."])
-            digit = rng.choice("123456789".replace(old[index][place], ""))
-            if pairs:
-                other = new_start + index - start
-                shift = _shift(old[index], new[other], span)
-                new[other] = new[other] if shift is None else _with(new[other], place + shift, digit)
-            old[index] = _with(old[index], place, digit)
+            if not _NOT_BY_HAND.match(old[index]) and _LITERAL.search(old[index]):
+                lines[index] = new_start + index - start if pairs else None
+                tried += [index] * (rng.random() < rate)
+    for index in tried or rng.sample(list(lines), min(1, len(lines))):
+        span = rng.choice(list(_LITERAL.finditer(old[index]))).span()
+        place = rng.choice([place for place in range(*span) if old[index][place] != "."])
+        digit = rng.choice("123456789".replace(old[index][place], ""))
+        other = lines[index]
+        if other is not None:
+            shift = _shift(old[index], new[other], span)
+            new[other] = new[other] if shift is None else _with(new[other], place + shift, digit)
+        old[index] = _with(old[index], place, digit)
     return "\n".join(old), "\n".join(new)
 
 

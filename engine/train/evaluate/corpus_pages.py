@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from engine.train.evaluate.items import Item
-from engine.train.evaluate.judge import PROGRAM_TYPES
+from engine.train.evaluate.judge import PAGE_TYPES
 from engine.train.evaluate.page_probes import attribute_pages, page_probes
 from engine.train.evaluate.pages import Report, Runners
 from engine.train.evaluate.summary import Figure, share
@@ -20,7 +20,7 @@ class CorpusPages:
     """The pages that a set of held-out requests should lead to, and those that show what an attribute decides."""
 
     def __init__(self, items: Sequence[Item], kinds: Mapping[str, Kind], runners: Runners) -> None:
-        self._items = [item for item in items if item.sample.type in PROGRAM_TYPES]
+        self._items = [item for item in items if item.sample.type in PAGE_TYPES]
         self._kinds, self._runners = kinds, runners
         self._shown_by: dict[str, Mapping[str, frozenset[str]]] = {}
 

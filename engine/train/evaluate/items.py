@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from engine.train.corpus import Corpus, Message, Sample
 
-SHARES = {"create": 0.5, "edit": 0.2, "switch": 0.05, "fix": 0.05, "decline": 0.125, "chat": 0.075}
-TIMES = {"edit": 2, "decline": 3, "chat": 3}  # as many times more, for finer rates of what takes few tokens to answer
+SHARES = {"create": 0.5, "edit": 0.2, "edit_by_hand": 0.1, "switch": 0.05, "fix": 0.05, "decline": 0.125, "chat": 0.075}
+# as many times more, for finer rates of what takes few tokens to answer
+TIMES = {"edit": 2, "edit_by_hand": 2, "decline": 3, "chat": 3}
 LEAST_PER_KIND = 4  # new programs of each kind, however many kinds there are
 
 

@@ -15,7 +15,8 @@ from engine.train.kinds import Kind
 from engine.train.projects import files_of, text_of
 
 ALIKE = 0.85  # of the characters: answers in words this close to one of the corpus's say the same
-PROGRAM_TYPES = ("create", "switch", "edit", "fix")
+PAGE_TYPES = ("create", "switch", "edit", "fix")  # whose pages are run
+PROGRAM_TYPES = (*PAGE_TYPES, "edit_by_hand")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

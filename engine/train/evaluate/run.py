@@ -12,7 +12,7 @@ from engine.train.corpus import Corpus, in_context
 from engine.train.evaluate.answers import Answers, Question, answering
 from engine.train.evaluate.corpus_pages import NEW_TYPES, CorpusPages
 from engine.train.evaluate.items import Item, held_out_items
-from engine.train.evaluate.judge import PROGRAM_TYPES, Written, program_record, talk_record, written
+from engine.train.evaluate.judge import PAGE_TYPES, PROGRAM_TYPES, Written, program_record, talk_record, written
 from engine.train.evaluate.pages import Report, Runners, checking
 from engine.train.evaluate.source_probes import SourceProbes
 from engine.train.evaluate.summary import Figure, Record, below_aims, by_kind, summarise
@@ -78,9 +78,10 @@ class Evaluation:
         """Judge answers, after all their pages have been run."""
         made = [self._written(item, text) if item.sample.type in PROGRAM_TYPES else None for item, text in answered]
         if self.runners is not None:
-            there = [(item, one) for (item, _text), one in zip(answered, made, strict=True) if one is not None]
-            self.runners.used.run([one.program for item, one in there if one.program and _is_new(item)], tell)
-            self.runners.seen.run([one.program for _item, one in there if one.program], tell)
+            there = [(item, one.program) for (item, _text), one in zip(answered, made, strict=True)
+                     if one is not None and one.program and item.sample.type in PAGE_TYPES]
+            self.runners.used.run([program for item, program in there if _is_new(item)], tell)
+            self.runners.seen.run([program for _item, program in there], tell)
         return [self._record(item, text, one) for (item, text), one in zip(answered, made, strict=True)]
 
     def retried(self, greedy: Sequence[Record]) -> list[Record]:
@@ -113,7 +114,7 @@ class Evaluation:
     def _record(self, item: Item, text: str, made: Written | None) -> Record:
         if made is None:
             return talk_record(item, text, self.corpus)
-        if self.runners is None or self._right is None:
+        if self.runners is None or self._right is None or item.sample.type not in PAGE_TYPES:
             return program_record(item, made, None, None, (), {})
         got = self.runners.seen.report(made.program) if made.program else _NOTHING
         return program_record(item, made, got, self._right.report(item), self._right.reactions(item),
@@ -131,6 +132,8 @@ def _is_new(item: Item) -> bool:
 def _is_wrong(record: Record) -> bool:
     if record["type"] not in PROGRAM_TYPES:
         return not record["right"]
+    if record["type"] not in PAGE_TYPES:
+        return not record["exact"]
     return not (record["applied"] and record["follows"] and record.get("clean", True))
 
 

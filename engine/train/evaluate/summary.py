@@ -22,7 +22,7 @@ def of_type(records: Sequence[Record], *types: str) -> list[Record]:
 def summarise(records: Sequence[Record]) -> dict[str, Figure]:
     """All figures of one set of answers. Where pages were not run, those about pages are left out."""
     made = of_type(records, "create", "switch")
-    edits, fixes = of_type(records, "edit"), of_type(records, "fix")
+    edits, by_hand, fixes = (of_type(records, name) for name in ("edit", "edit_by_hand", "fix"))
     figures = _pages([record for record in [*made, *edits, *fixes] if "clean" in record]) | {
         "right_kind": share(made, lambda record: record["right_kind"]),
         "asked_stated": share(_asked(made), lambda each: each["stated"]),
@@ -30,6 +30,8 @@ def summarise(records: Sequence[Record]) -> dict[str, Figure]:
         "all_as_asked": share(made, lambda record: record["follows"]),
         "exact": share(made, lambda record: record["exact"]),
         "edits_applied": share(edits, lambda record: record["applied"]),
+        "by_hand_applied": share(by_hand, lambda record: record["applied"]),
+        "by_hand_exact": share(by_hand, lambda record: record["exact"]),
         "edits_right": share(edits, lambda record: record["applied"] and record["follows"]),
         "fixes_right": share(fixes, lambda record: record["exact"]),
         "declined": share(of_type(records, "decline"), lambda record: record["right"]),

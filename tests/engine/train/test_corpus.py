@@ -295,7 +295,7 @@ def test_the_splits_share_no_wording_and_no_combination(train: Corpus, held_out:
         for index in range(400):
             sample = corpus.sample(index)
             words[name].update(sample.templates)
-            prefix = "edit " if sample.type in ("edit", "edit_part", "edit_understood") else ""
+            prefix = "edit " if sample.type in ("edit", "edit_by_hand", "edit_part", "edit_understood") else ""
             if len(sample.asked) > 1:
                 assert is_held_out(combination(prefix + sample.kind, sample.asked)) == (name == "held_out")
     assert not words["train"] & words["held_out"]
