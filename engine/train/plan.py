@@ -14,7 +14,7 @@ FLAT_SHARE = 0.3    # of the training time at the full rate, before it falls
 LAST_RATE = 0.03    # of the full rate, at the end
 
 NANO_CONFIG: dict[str, Any] = {
-    "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "vocab_size": 6144, "hidden_size": 256,
+    "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "vocab_size": 6656, "hidden_size": 256,
     "num_hidden_layers": 6, "first_k_dense_replace": 1, "intermediate_size": 512, "moe_intermediate_size": 128,
     "moe_layer_freq": 1, "n_routed_experts": 32, "num_experts_per_tok": 4, "n_shared_experts": 1,
     "num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 96, "kv_lora_rank": 64, "qk_nope_head_dim": 32,
