@@ -15,7 +15,7 @@ from engine.train.evaluate.items import Item, held_out_items
 from engine.train.evaluate.judge import PAGE_TYPES, PROGRAM_TYPES, Written, program_record, talk_record, written
 from engine.train.evaluate.pages import Report, Runners, checking
 from engine.train.evaluate.source_probes import SourceProbes
-from engine.train.evaluate.summary import Figure, Record, below_aims, by_kind, summarise
+from engine.train.evaluate.summary import CHANCE, Figure, Record, below_aims, by_kind, summarise
 from engine.train.faults import report_errors
 
 TEMPERATURE = 0.7
@@ -67,7 +67,7 @@ class Evaluation:
         warm = self.records([(item, self.answers[question]) for item, question in asked if question.temperature])
         kinds = by_kind(greedy)
         report: dict[str, Any] = {"greedy": summarise(greedy), "sampled": summarise(warm), "kinds": kinds,
-                                  "below_aims": below_aims(kinds)}
+                                  "below_aims": below_aims(kinds), "far_below_aims": below_aims(kinds, CHANCE)}
         if self._right is not None:
             report["after_one_retry"] = summarise(self.retried(greedy))
             report["not_seen_on_pages"] = self._right.not_shown()

@@ -1,9 +1,11 @@
 """From judged answers to the figures of an evaluation: shares with their counts, by kind, and kinds below the aims."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 AIMS = {"clean": 0.97, "asked_right": 0.90, "asked_in_source": 0.90, "edits_applied": 0.95, "declined": 0.98}
+CHANCE = 0.05  # a shortfall that a kind which meets the aim would have more often than this may be chance
 Record = dict[str, Any]
 Figure = dict[str, float | int | None]
 
@@ -66,12 +68,23 @@ def by_kind(records: Sequence[Record]) -> dict[str, dict[str, Figure]]:
     return {kind: summarise([record for record in programs if record["kind"] == kind]) for kind in kinds}
 
 
-def below_aims(kinds: dict[str, dict[str, Figure]]) -> dict[str, list[str]]:
-    """Kinds that miss an aim, with the figures that do."""
+def below_aims(kinds: dict[str, dict[str, Figure]], chance: float = 1.0) -> dict[str, list[str]]:
+    """Kinds that miss an aim, with the figures that do.
+
+    With `chance`, only those where a kind that meets the aim would have so few right in less than this share of draws
+    (a one-sided binomial test): of one kind there are only a few answers.
+    """
     missed: dict[str, list[str]] = {}
     for kind, figures in kinds.items():
-        names = [name for name, aim in AIMS.items()
-                 if name in figures and (figures[name]["share"] or 0.0) < aim]
+        names = [name for name, aim in AIMS.items() if name in figures
+                 and (figures[name]["share"] or 0.0) < aim and _so_few(figures[name], aim) < chance]
         if names:
             missed[kind] = names
     return missed
+
+
+def _so_few(figure: Figure, aim: float) -> float:
+    """How probable it is that at most this many are right, where each one is with the probability `aim`."""
+    of = int(figure["of"] or 0)
+    right = round((figure["share"] or 0.0) * of)
+    return sum(math.comb(of, count) * aim**count * (1 - aim) ** (of - count) for count in range(right + 1))

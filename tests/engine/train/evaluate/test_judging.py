@@ -147,9 +147,9 @@ def test_figures_count_what_they_say() -> None:
     assert "chat_right" not in figures
     kinds = by_kind(records)
     assert "edits_applied" in below_aims(kinds)[bad.sample.kind]
-    text = card(RUN, {"greedy": figures, "kinds": kinds, "below_aims": below_aims(kinds)})
+    text = card(RUN, {"greedy": figures, "kinds": kinds, "below_aims": below_aims(kinds), "far_below_aims": {}})
     assert "| pages that ran clean (no error, nothing refused, not blank) | 50% (2) |  |  | 97% |" in text
-    assert f"Below an aim: {', '.join(below_aims(kinds))}." in text
+    assert f"Below an aim: {', '.join(below_aims(kinds))}.\nBy more than so few" in text
     assert "language model of 20.5M parameters (5.2M active per token)" in text
     assert "1,000 steps, 5.0 million tokens, 60 minutes on a CPU." in text
     assert "busiest expert of each layer had 1.2, 1.5 times the mean load" in text
@@ -163,3 +163,10 @@ def test_a_card_does_not_round_a_rate_up_to_what_it_is_short_of() -> None:
     assert "| outside requests declined | 97.5% (120) |  |  | 98% |" in text
     assert "| 98% (320) |  |  | 97% |" in text
     assert "| pages that drew something | 99.6% (320) |" in text
+
+
+@pytest.mark.parametrize(("right", "of", "far"), [(12, 13, False), (10, 13, True), (8, 8, False), (280, 300, True)])
+def test_a_kind_is_far_below_an_aim_where_chance_seldom_goes_so_far(right: int, of: int, far: bool) -> None:
+    kinds = {"island": {"clean": {"share": round(right / of, 4), "of": of}}}
+    assert below_aims(kinds, 0.05) == ({"island": ["clean"]} if far else {})
+    assert bool(below_aims(kinds)) == (right < of)
