@@ -108,5 +108,6 @@ def _by_kind(report: Mapping[str, Any]) -> str:
         lines.append(f"| {kind} | {' | '.join(_cell(figures.get(name)) for name in shown)} |")
     if report["below_aims"]:
         below, far = (", ".join(report[name]) for name in ("below_aims", "far_below_aims"))
-        lines += ["", f"Below an aim: {below}.", f"By more than so few answers leave to chance (p < 0.05): {far or 'none'}."]
+        lines += ["", f"Below an aim: {below}.",
+                  f"By more than so few answers leave to chance (p < 0.05): {far or 'none'}."]
     return "\n".join(lines) + "\n"
