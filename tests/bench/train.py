@@ -2,9 +2,11 @@
 
 Both take the same tokens, in documents of one length (so that nothing is padded), and turns step by step. Ours is
 what `make train` does: bfloat16 compute, float32 masters, MuonClip. Transformers has float32 weights and AdamW, once
-under bfloat16 autocast and once in plain float32.
+under bfloat16 autocast and once in plain float32. A last figure is the whole of `make train`: on samples of the corpus,
+made on the way, in as many processes as there are cores.
 """
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,13 +17,18 @@ import numpy as np
 import torch
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
-from engine.train.data import Document
+from engine.train.__main__ import NANO_FOLDER
+from engine.train.corpus import Corpus
+from engine.train.data import Document, encode_sample
+from engine.train.group import Group, run_together
 from engine.train.loop import Trainer
 from engine.train.plan import NANO_CONFIG, Plan
+from engine.train.tokenizer import load_tokenizer
 from tests.bench.figures import Figure
 
 DOCUMENTS, TOKENS = 12, 512
 STEPS = 3
+CORPUS_STEPS, CORPUS_BATCH = 8, 8192  # tokens of a batch in each process
 Step = Callable[[np.ndarray], float]
 
 
@@ -81,4 +88,32 @@ def measure_training() -> list[Figure]:
             if number:
                 rates[name].append(DOCUMENTS * TOKENS / (time.perf_counter() - started))
     torch.set_num_threads(threads)
+    rates |= _corpus_rates()
     return [Figure(name=f"training Nano, {name}", unit="tok/s", values=values) for name, values in rates.items()]
+
+
+def _corpus_rates() -> dict[str, list[float]]:
+    """Tokens a second of each step on the corpus, of all processes together."""
+    processes = os.cpu_count() or 1
+    seen: list[float] = []
+    run_together(processes, _CorpusRun(seen))
+    return {f"Expertarium on its corpus in {processes} process{'es' * (processes > 1)}": seen}
+
+
+class _CorpusRun:
+    """One member's part; the first one's speeds are those that are seen, as the others have a copy of the list."""
+
+    def __init__(self, seen: list[float]) -> None:
+        self._seen = seen
+
+    def __call__(self, group: Group) -> None:
+        """Take the steps."""
+        torch.set_num_threads(1)
+        plan = Plan(folder=Path(), minutes=1, batch_tokens=CORPUS_BATCH, edits_from=0.0)
+        trainer = Trainer(plan, NANO_CONFIG, torch.device("cpu"), torch.bfloat16, group)
+        corpus, tokenizer = Corpus(plan.seed, "train"), load_tokenizer(NANO_FOLDER)
+        for number in range(CORPUS_STEPS + 1):
+            started = time.perf_counter()
+            tokens = trainer.step(lambda index, _progress: encode_sample(tokenizer, corpus.sample(index)), 0.5).tokens
+            if number:
+                self._seen.append(tokens / (time.perf_counter() - started))
