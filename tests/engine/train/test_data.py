@@ -63,8 +63,9 @@ def test_an_answer_without_a_program_counts_as_talk(tokenizer: Tokenizer) -> Non
     assert set(document.weights[document.prompt_tokens :]) == {TALK_WEIGHT, 1.0}
 
 
-def test_the_program_of_a_part_is_not_learnt_for_its_own_sake(tokenizer: Tokenizer) -> None:
-    part = replace(sample(before=PROGRAM, answer="Here", spans=(), ends=True), type="edit_part")
+@pytest.mark.parametrize("sample_type", ["edit_part", "edit_by_hand"])
+def test_a_program_that_is_chance_is_not_learnt_for_its_own_sake(tokenizer: Tokenizer, sample_type: str) -> None:
+    part = replace(sample(before=PROGRAM, answer="Here", spans=(), ends=True), type=sample_type)
     document = encode_sample(tokenizer, part)
     assert set(document.weights[: document.prompt_tokens]) == {np.float32(PROMPT_WEIGHT)}
 

@@ -147,9 +147,11 @@ def test_figures_count_what_they_say() -> None:
     assert "chat_right" not in figures
     kinds = by_kind(records)
     assert "edits_applied" in below_aims(kinds)[bad.sample.kind]
-    text = card(RUN, {"greedy": figures, "kinds": kinds, "below_aims": below_aims(kinds), "far_below_aims": {}})
+    text = card(RUN, {"greedy": figures, "kinds": kinds, "below_aims": below_aims(kinds),
+                      "far_below_aims": {"island": ["clean"]}})
     assert "| pages that ran clean (no error, nothing refused, not blank) | 50% (2) |  |  | 97% |" in text
     assert f"Below an aim: {', '.join(below_aims(kinds))}.\nBy more than so few" in text
+    assert "(p < 0.05): island." in text
     assert "language model of 20.5M parameters (5.2M active per token)" in text
     assert "1,000 steps, 5.0 million tokens, 60 minutes on a CPU." in text
     assert "busiest expert of each layer had 1.2, 1.5 times the mean load" in text

@@ -92,7 +92,8 @@ def test_a_broken_page_is_sent_back_once_and_only_the_retry_counts_it_as_mended(
 def test_the_right_answers_have_full_marks(tmp_path: Path) -> None:
     report = evaluation(tmp_path, Listed()).report()
     assert all(figure["share"] == 1 for figure in report["greedy"].values())
-    assert report["below_aims"] == {}
+    assert report["below_aims"] == report["far_below_aims"] == {}
+    assert report["greedy"]["by_hand_exact"]["share"] == 1
     assert report["sampled"]["clean"]["of"] == 3
     assert report["wrong"] == []
 
