@@ -1,6 +1,7 @@
 """`python -m engine.train [STAGE]`: tokenizer, train, export and evaluate, each from the files of the one before.
 
-Training goes on from its last checkpoint whenever it is started again. `start` takes the place of tokenizer: it begins
+Training goes on from its last checkpoint whenever it is started again; a kind whose programs don't run clean is left
+out of it. `start` takes the place of tokenizer: it begins
 from a trained model, with phrases of the kinds to come; `average` makes the training state the mean of some;
 `data` prints what samples look like.
 """
@@ -9,21 +10,23 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from engine.config import ModelConfig
 from engine.train.average import average_states
 from engine.train.card import card
 from engine.train.corpus import Corpus, Sample
 from engine.train.evaluate import __main__ as evaluate
+from engine.train.evaluate.clean_kinds import unclean_kinds
+from engine.train.evaluate.run import default_cache, tell
 from engine.train.export import export_model
 from engine.train.loop import Position, mean_load, read_position
 from engine.train.phrases import code_pieces
 from engine.train.plan import NANO_CONFIG, Plan, default_folder
-from engine.train.sitting import make_draw, train
-from engine.train.tokenizer import save_tokenizer, train_tokenizer
+from engine.train.projects import files_of
+from engine.train.sitting import Stopped, make_draw, train
+from engine.train.tokenizer import TOKENIZER_FILE, save_tokenizer, train_tokenizer
 from engine.train.warm_start import earlier_facts, start_from
 
 TOKENIZER_SAMPLES = 3000
@@ -32,7 +35,7 @@ NANO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "models" / "na
 
 def make_tokenizer(plan: Plan) -> None:
     """Learn words from training samples of every type, and phrases of code from the programs among them, once."""
-    if plan.tokenizer.exists():
+    if (plan.tokenizer / TOKENIZER_FILE).exists():
         return  # a state that was trained with it, or started from a model, would not fit another
     samples = _tokenizer_samples(plan)
     texts = [text for sample in samples for text in _said(sample)]
@@ -50,8 +53,28 @@ def _code(samples: Sequence[Sample]) -> list[str]:
 
 
 def _said(sample: Sample) -> list[str]:
-    """A sample's texts, the program a change is asked of left out."""
-    return [message["content"].replace(sample.before, "") for message in sample.messages] + [sample.answer]
+    """A sample's texts, the files of a program that a change is asked of left out."""
+    files = files_of(sample.before).values() if sample.before else ()
+    turns = [message["content"] for message in sample.messages]
+    for content in files:
+        turns = [turn.replace(content, "") for turn in turns]
+    return [*turns, sample.answer]
+
+
+def with_clean_kinds(plan: Plan, cache: Path) -> Plan:
+    """The plan with the kinds that run clean by name; which don't, and why, is told on stderr.
+
+    Raises ValueError where none is left.
+    """
+    corpus = Corpus(plan.seed, "train", kinds=plan.kinds)
+    unclean = unclean_kinds(corpus, cache, tell)
+    for name, fault in unclean.items():
+        sys.stderr.write(f"{name} is not trained, because a program of it did not run clean: {fault} Mend "
+                         f"resources/corpus/kinds/{name}.toml.\n")
+    kinds = tuple(name for name in corpus.kinds if name not in unclean)
+    if not kinds:
+        raise ValueError("No kind of program runs clean, so there is nothing to train. See the faults above.")
+    return replace(plan, kinds=kinds)
 
 
 def describe_data(plan: Plan, count: int) -> None:
@@ -69,14 +92,15 @@ def describe_data(plan: Plan, count: int) -> None:
 def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
     """Write the model folder of the newest training state, or of fresh weights."""
     position = Position() if fresh else read_position(plan.checkpoint)
-    kinds = sorted(Corpus(plan.seed, "train", kinds=plan.kinds).kinds)
+    kinds = sorted(position.kinds or Corpus(plan.seed, "train", kinds=plan.kinds).kinds)
     earlier, config = earlier_facts(plan), ModelConfig.from_json(NANO_CONFIG)
     facts = {"steps": position.step + earlier.get("steps", 0), "tokens": position.tokens + earlier.get("tokens", 0),
              "minutes": round(position.seconds / 60 + earlier.get("minutes", 0.0), 1),
-             "device": "a GPU" if torch.cuda.is_available() else "a CPU", "kinds": kinds,
+             "device": "a GPU" if position.device == "cuda" else "a CPU", "kinds": kinds,
              "load": mean_load(plan), "parameters": config.num_parameters,
              "active_parameters": config.num_active_parameters}
     export_model(None if fresh else plan.checkpoint, NANO_CONFIG, plan.tokenizer, folder)
+    (folder / "evaluation.json").unlink(missing_ok=True)  # of other weights
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     (folder / "README.md").write_text(card(facts, None), "utf-8")
 
@@ -101,20 +125,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=NANO_FOLDER, help="model folder to begin from (start)")
     parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export, evaluate)")
     parser.add_argument("--random", action="store_true", help="export fresh weights")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="where reports of pages are kept")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one stage, or all; a fault of the person's is told on stderr, with exit status 1."""
+    """Run one stage, or all; a fault of the person's, or that they stopped it, is told on stderr, with status 1."""
     args = parse_arguments(arguments)
     plan = Plan(folder=args.folder, minutes=args.minutes, seed=args.seed, lr=args.lr, batch_tokens=args.batch_tokens,
                 edits_from=args.edits_from, kinds=tuple(args.kinds))
     plan.folder.mkdir(parents=True, exist_ok=True)
     stages: dict[str, Callable[[], object]] = {
         "tokenizer": lambda: make_tokenizer(plan),
-        "train": lambda: train(plan, args.processes, args.threads),
+        "train": lambda: train(with_clean_kinds(plan, args.cache), args.processes, args.threads),
         "export": lambda: export(plan, args.out, fresh=args.random),
-        "evaluate": lambda: evaluate.main(["--model", str(args.out)]),
+        "evaluate": lambda: evaluate.main(["--model", str(args.out), "--cache", str(args.cache)]),
     }
     alone: dict[str, Callable[[], object]] = {
         "start": lambda: start_from(args.model, plan, NANO_CONFIG, _code(_tokenizer_samples(plan))),
@@ -124,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in stages if args.stage == "all" else (args.stage,):
         try:
             (stages | alone)[name]()
-        except ValueError as error:
+        except (ValueError, Stopped) as error:
             sys.exit(str(error))
 
 

@@ -5,7 +5,6 @@ all of them on what they agree on and loses what each learnt last by chance, whi
 rate is worth more than minutes of training.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from engine.train.whole_file import whole_file
 
 
 def average_states(states: Sequence[Path], shares: Sequence[float], out: Path) -> None:
@@ -42,8 +43,5 @@ def average_states(states: Sequence[Path], shares: Sequence[float], out: Path) -
         for name, tensor in tensors.items():
             part = share * tensor.float()
             total[name] = total[name] + part if name in total else part
-    temporary = out.with_name(out.name + ".new")
-    save_file({name: tensor.to(types[name]) for name, tensor in total.items()}, temporary, metadata=meta)
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
-    temporary.replace(out)
+    with whole_file(out) as temporary:
+        save_file({name: tensor.to(types[name]) for name, tensor in total.items()}, temporary, metadata=meta)

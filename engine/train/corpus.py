@@ -15,7 +15,8 @@ around them (phrasing.py's NOISY_EDIT_FRAMES) are for training alone.
 
 import random
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,7 +111,9 @@ class Corpus:
         self._seed = seed
         self._split: Split = split
         self._stages: dict[str, dict[str, float]] = mixture["stages"]
-        self._talks = {"chat": load_talks(folder / "chat.toml"), "decline": load_talks(folder / "outside.toml")}
+        lists = _titles(self.kinds.values())
+        self._talks = {"chat": load_talks(folder / "chat.toml", lists),
+                       "decline": load_talks(folder / "outside.toml", lists)}
 
     def sample(self, index: int, stage: str = "full") -> Sample:
         """The sample at `index` of a stage, always the same one. Raises ValueError for a stage there is not."""
@@ -315,6 +318,14 @@ class Corpus:
             _assistant(_earlier(kind, program, rng)),
             _user(in_context(program, text)),
         )
+
+
+def _titles(kinds: Iterable[Kind]) -> dict[str, str]:
+    """What there is of each family of kinds, as a list in words."""
+    families: defaultdict[str, list[str]] = defaultdict(list)
+    for kind in kinds:
+        families[kind.family].append(kind.title[0].lower() + kind.title[1:])
+    return {family: join_words(titles) for family, titles in families.items()}
 
 
 def combination(kind: str, asked: Mapping[str, Setting]) -> str:

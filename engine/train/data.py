@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.train.corpus import Sample
 from engine.train.kernels import Segment
 from engine.train.network import Batch
+from engine.train.projects import files_of
 
 PROMPT_WEIGHT = 0.05    # requests are worth little loss: just enough to learn how people write
 CONTEXT_WEIGHT = 0.5    # the program a change is asked of: its code follows from its own first line
@@ -65,16 +66,27 @@ def encode_sample(tokenizer: Tokenizer, sample: Sample) -> Document:
 
 def _context_weights(offsets: Sequence[tuple[int, int]], text: str, sample: Sample) -> list[float]:
     """The context's weights for the tokens of a program in a turn but for its first line, PROMPT_WEIGHT for others."""
-    program = sample.before
-    found = text.find(program) if program else -1
-    if found < 0 or sample.type.endswith(("_part", "_by_hand")):  # which lines there are, or numbers, is chance
+    places = _file_places(sample.before, text)
+    if not places or sample.type.endswith(("_part", "_by_hand")):  # which lines there are, or numbers, is chance
         return [PROMPT_WEIGHT] * len(offsets)
-    first, last = found + len(program.partition("\n")[0]) + 1, found + len(program)
-    decided = _overlaps(offsets, [(start + found, stop + found) for start, stop in sample.before_spans])
+    first_line = len(sample.before.partition("\n")[0]) + 1
+    code = [(there + max(0, first_line - start), there + length) for start, there, length in places]
+    decided = [(there + begin - start, there + end - start) for start, there, length in places
+               for begin, end in sample.before_spans if start <= begin and end <= start + length]
     return [
-        PROMPT_WEIGHT if start < first or stop > last else CONTEXT_ATTRIBUTE_WEIGHT if inside else CONTEXT_WEIGHT
-        for (start, stop), inside in zip(offsets, decided, strict=True)
+        PROMPT_WEIGHT if not is_code else CONTEXT_ATTRIBUTE_WEIGHT if is_decided else CONTEXT_WEIGHT
+        for is_code, is_decided in zip(_overlaps(offsets, code), _overlaps(offsets, decided), strict=True)
     ]
+
+
+def _file_places(program: str, text: str) -> list[tuple[int, int, int]]:
+    """Where a turn has the files of a program, in its order: start in the program, start in the turn, length."""
+    places, at = [], 0
+    for content in files_of(program).values() if program else ():
+        at = program.index(content, at)
+        places.append((at, text.find(content), len(content)))
+        at += len(content)
+    return sorted((place for place in places if place[1] >= 0), key=lambda place: place[1])
 
 
 def _answer_weights(offsets: Sequence[tuple[int, int]], sample: Sample) -> list[float]:

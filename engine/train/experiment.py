@@ -4,7 +4,8 @@ The model reads bytes of the corpus's programs. All runs of a seed share weights
 rate; they differ in how the matrices are stepped (embeddings, head and norms have AdamW in all) and in whether QK-clip
 follows. The rate is one at which the logits of unclipped Muon grow; it is far too hot for AdamW, which therefore also
 runs at a tenth of it. Here: the runs and what is measured, kept as JSON;
-`experiment_report.py` draws and words it. A run that is there already is not repeated.
+`experiment_report.py` draws and words it. What was stopped goes on with the runs it lacks; when all are there, it
+begins anew, or with `--draw` only draws them again.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from engine.train.experiment_report import write_report
 from engine.train.kernels import Segment
 from engine.train.muon_clip import MuonClip, Rates, balance, clip_heads
 from engine.train.network import Batch, Network, Shape, initial_masters, weight_table
+from engine.train.whole_file import write_whole
 
 METHODS = {"AdamW": 1.0, "AdamW, slower": 0.1, "Muon": 1.0, "MuonClip": 1.0}  # share of the learning rate
 SEEDS = (1, 2, 3)
@@ -165,7 +167,7 @@ def measure(method: str, seed: int, course: Course, train: Bytes, held_out: Byte
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run what is missing, then write figure and table."""
+    """Do the runs, then write figure and table."""
     usual = Course()
     parser = argparse.ArgumentParser(prog="python -m engine.train.experiment", description=__doc__)
     parser.add_argument("--out", type=Path, default=DOCS_FOLDER, help="folder of muonclip.json, .png and .md")
@@ -173,19 +175,28 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=usual.lr)
     parser.add_argument("--tau", type=float, default=usual.tau)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--draw", action="store_true", help="only draw and word the runs that are there")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     course = Course(steps=options.steps, lr=options.lr, tau=options.tau)
     path = options.out / "muonclip.json"
     document = _read(path, course)
-    done = {(run["method"], run["seed"]) for run in document["runs"]}
-    train, held_out = Bytes("train"), Bytes("held_out")
-    for seed in options.seeds:
-        for method in METHODS:
-            if (method, seed) not in done:
-                document["runs"].append(measure(method, seed, course, train, held_out))
-                path.write_text(json.dumps(document, separators=(",", ":")) + "\n", "utf-8")
+    if not options.draw:
+        _do_runs(document, options.seeds, course, path)
     write_report(document, options.out)
+
+
+def _do_runs(document: dict[str, Any], seeds: Sequence[int], course: Course, path: Path) -> None:
+    """Do the runs that a document lacks, all where it lacks none, and keep it at `path` after each."""
+    wanted = [(method, seed) for seed in seeds for method in METHODS]
+    done = {(run["method"], run["seed"]) for run in document["runs"]}
+    if done.issuperset(wanted):
+        document["runs"], done = [], set()
+    train, held_out = Bytes("train"), Bytes("held_out")
+    for method, seed in wanted:
+        if (method, seed) not in done:
+            document["runs"].append(measure(method, seed, course, train, held_out))
+            write_whole(path, json.dumps(document, separators=(",", ":")) + "\n")
 
 
 def _read(path: Path, course: Course) -> dict[str, Any]:

@@ -99,7 +99,8 @@ def run_together(size: int, work: Callable[[Group], None]) -> None:
 
 def _join(rank: int, size: int, meeting: Path, work: Callable[[Group], None]) -> None:
     """Be one member until the work is done."""
+    member = Member(rank, size, meeting)
     try:
-        work(Member(rank, size, meeting))
+        work(member)
     finally:
         dist.destroy_process_group()

@@ -5,12 +5,12 @@ is one file, replaced atomically. What a step trains on comes from a `Draw`; wha
 """
 
 import json
-import os
+import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,25 +24,36 @@ from engine.train.group import Alone, Group
 from engine.train.muon_clip import MuonClip, balance, clip_heads
 from engine.train.network import Batch, Network, Shape, initial_masters, weight_table
 from engine.train.plan import Plan, context_tokens, rate_factor
+from engine.train.whole_file import whole_file
 
 LOAD_REPORTS = 20  # the last ones, over which an expert's load is averaged: 200 steps
+BAR_WIDTH = 20
 
 Draw = Callable[[int, float], Document]  # (sample index, progress 0..1) -> document
 
 
 @dataclass(slots=True, kw_only=True)
 class Position:
-    """How far a run has come: optimiser steps, next sample, tokens seen, seconds spent training."""
+    """How far a run has come: optimiser steps, next sample, tokens seen, seconds spent training.
+
+    `device` is the type of the one the last step was made on, `kinds` what was trained then.
+    """
 
     step: int = 0
     sample: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    device: str = "cpu"
+    kinds: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What one step did. loss is the weighted mean; answer_loss the plain one over answer tokens, both in nats."""
+    """What one step did. loss is the weighted mean over all tokens, in nats.
+
+    answer_loss is the plain one over those that weigh 1 or more: answers, and of a program that is to be changed what
+    follows from its first line.
+    """
 
     loss: float
     answer_loss: float
@@ -74,7 +85,7 @@ class Trainer:
         self.plan, self.device, self.dtype = plan, device, dtype
         self.group = group or Alone()
         self.shape = Shape.from_config(config)
-        self.position = Position()
+        self.position = Position(device=device.type, kinds=list(plan.kinds))
         masters = initial_masters(self.shape, plan.seed)
         self.masters = {name: master.to(device) for name, master in masters.items()}
         self.biases_LE = torch.zeros(self.shape.layers, self.shape.experts, device=device)
@@ -82,21 +93,27 @@ class Trainer:
         self.network = Network(self.shape, self.masters, self.biases_LE, dtype)
 
     def step(self, draw: Draw, progress: float) -> StepReport:
-        """One optimiser step on the next samples; member r of a group of n takes samples r, r + n, r + 2n and so on."""
+        """One optimiser step on the next samples; member r of a group of n takes samples r, r + n, r + 2n and so on.
+
+        Raises ValueError, before anything is changed, when the loss is not a number.
+        """
         rank, size = self.group.rank, self.group.size
-        documents, next_sample = fill(
-            lambda index: draw(index * size + rank, progress), self.position.sample, self.plan.batch_tokens,
-            context_tokens(self.plan, progress))
+        documents, next_turn = fill(
+            lambda turn: draw(turn * size + rank, progress), -(-self.position.sample // size),
+            self.plan.batch_tokens, context_tokens(self.plan, progress))
         batch = pack(documents, self.device, self.dtype)
         loss, row_loss_T = self.network.loss(batch)
         torch.autograd.backward(loss)
         sums = _sums(batch, loss, row_loss_T)
         own_weight = float(sums.weight)
         self.group.add(sums)
+        if not math.isfinite(float(sums.loss)):
+            raise ValueError(f"The loss is not a number at step {self.position.step}, so the run can't go on. The last "
+                             "state it saved is sound: start again from that with a lower --lr.")
         self.optimizer.step(self._gradients(own_weight / float(sums.weight)),
                             self.plan.lr * rate_factor(self.position.step, progress))
         top_LH, counts_LE = self.network.top_logits_LH, self.network.counts_LE
-        furthest = torch.tensor([next_sample])
+        furthest = torch.tensor([next_turn * size])
         self.group.largest(top_LH)
         self.group.largest(furthest)
         self.group.add([counts_LE])
@@ -149,15 +166,10 @@ class Trainer:
         tensors = {f"w.{name}": tensor for name, tensor in self.masters.items()}
         tensors |= {f"o.{name}": tensor for name, tensor in self.optimizer.state.items()}
         tensors["biases"] = self.biases_LE
-        position = self.position
-        meta = {"step": position.step, "sample": position.sample, "tokens": position.tokens,
-                "seconds": position.seconds, "optimizer_steps": self.optimizer.steps}
-        temporary = path.with_name(path.name + ".new")
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary,
-                  metadata={"position": json.dumps(meta)})
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        meta = {**asdict(self.position), "optimizer_steps": self.optimizer.steps}
+        with whole_file(path) as temporary:
+            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary,
+                      metadata={"position": json.dumps(meta)})
 
     @torch.no_grad()
     def resume(self, path: Path) -> None:
@@ -170,7 +182,7 @@ class Trainer:
                 tensor.copy_(file.get_tensor(f"o.{name}"))
             self.biases_LE.copy_(file.get_tensor("biases"))
         self.optimizer.steps = meta.pop("optimizer_steps")
-        self.position = Position(**meta)
+        self.position = Position(**meta | {"device": self.device.type, "kinds": list(self.plan.kinds)})
         self._refresh()
 
 
@@ -183,7 +195,9 @@ def _copy(source: Tensor, target: Tensor, name: str, holder: str) -> None:
 
 
 def read_position(path: Path) -> Position:
-    """How far a saved state has come."""
+    """How far a saved state has come. Raises ValueError where there is none."""
+    if not path.exists():
+        raise ValueError(f"There is no training state at {path}. Train first (stage train), or give another --folder.")
     with safe_open(path, framework="pt") as file:
         meta = json.loads(file.metadata()["position"])
     meta.pop("optimizer_steps")
@@ -192,9 +206,9 @@ def read_position(path: Path) -> Position:
 
 def mean_load(plan: Plan) -> list[float]:
     """Tokens of the busiest expert over those of the mean one, by MoE layer, in the mean of a plan's last reports."""
-    lines = plan.metrics.read_text("utf-8").splitlines()[-LOAD_REPORTS:] if plan.metrics.exists() else []
-    loads = [json.loads(line)["load"] for line in lines]
-    return [round(sum(layer) / len(layer), 2) for layer in zip(*loads, strict=True)]
+    lines = plan.metrics.read_text("utf-8").splitlines() if plan.metrics.exists() else []
+    loads = [json.loads(line)["load"] for line in lines if line.endswith("}")]  # not one cut off when it was killed
+    return [round(sum(layer) / len(layer), 2) for layer in zip(*loads[-LOAD_REPORTS:], strict=True)]
 
 
 def _sums(batch: Batch, loss: Tensor, row_loss_T: Tensor) -> _Sums:
@@ -244,8 +258,11 @@ def _write_report(plan: Plan, position: Position, report: StepReport, speed: flo
     with plan.metrics.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     left_min = max(0.0, budget_s - position.seconds) / 60
+    share = min(1.0, position.seconds / budget_s)
+    bar = "#" * round(share * BAR_WIDTH)
     sys.stderr.write(
-        f"step {position.step}  {position.tokens / 1e6:.2f}M tokens  loss {report.loss:.3f}  "
-        f"answers {report.answer_loss:.3f}  {speed:.0f} tok/s  logit {report.top_logit:.0f}  "
-        f"clipped {report.clipped}  load {max(report.load):.1f}  {left_min:.0f} min left\n")
+        f"[{bar:-<{BAR_WIDTH}}] {share:4.0%}  {left_min:.0f} min left  step {position.step}  "
+        f"{position.tokens / 1e6:.2f}M tokens  {speed:.0f} tok/s  loss {report.loss:.3f}  "
+        f"answers {report.answer_loss:.3f}  logit {report.top_logit:.0f}  "
+        f"clipped {report.clipped}  load {max(report.load):.1f}\n")
     sys.stderr.flush()

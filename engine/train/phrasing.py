@@ -29,9 +29,7 @@ _OPENERS = (
     "{r}?",
     "{r} :)",
     "now {r}",
-    "hi! could you do this: {r}",
-    "i'd like this: {r}",
-    "what about {r}",
+    "hi! {r}",
     "quick one: {r}",
 )
 _NOUN_OPENERS = (
@@ -67,6 +65,9 @@ _NOUN_OPENERS = (
     "write a page that shows {r}",
     "an animation of {r}",
     "visualize {r}",
+    "hi! could you do this: {r}",
+    "i'd like this: {r}",
+    "what about {r}",
 )
 EDIT_FRAMES = (
     "{e}",
@@ -322,7 +323,8 @@ def _with_adjectives(template: str, adjectives: Sequence[str]) -> str:
 def _join_withs(text: str, withs: Sequence[str], rng: random.Random) -> str:
     if not withs:
         return text
-    word = rng.choice((" with ", " with ", " with ", ", with ", " that has ")) if " with " not in text else " and "
+    has = " that has " if re.search(r"\b(an?|the)\b", text) else " that have "  # "fireworks that have"
+    word = rng.choice((" with ", " with ", " with ", ", with ", has)) if " with " not in text else " and "
     return text + word + join_words(withs, rng.choice((" and ", " and ", ", ", " & ", " and also ")))
 
 

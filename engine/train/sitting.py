@@ -9,9 +9,10 @@ import torch
 from engine.train.corpus import Corpus
 from engine.train.data import Document, encode_sample
 from engine.train.group import Group, run_together
-from engine.train.loop import Draw, Trainer, run
+from engine.train.loop import Draw, Trainer, read_position, run
 from engine.train.plan import NANO_CONFIG, Plan, stage
 from engine.train.tokenizer import load_tokenizer
+from engine.train.warm_start import EARLIER
 
 
 def make_draw(plan: Plan) -> Draw:
@@ -24,9 +25,22 @@ def make_draw(plan: Plan) -> Draw:
     return draw
 
 
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Somebody stopped a sitting before its plan was done."""
+
+
 def train(plan: Plan, processes: int, threads: int) -> None:
-    """Start or go on; SIGTERM and Ctrl+C end the run after the current step, saved. A GPU is used by one process."""
+    """Start or go on; SIGTERM and Ctrl+C end the run after the current step, saved. A GPU is used by one process.
+
+    Raises Stopped where there are minutes left, and ValueError where the state can't be gone on from.
+    """
+    if (plan.folder / EARLIER).exists() and not plan.checkpoint.exists():
+        raise ValueError(f"A start from a trained model was cut off in {plan.folder}. Do it again (stage start).")
     run_together(1 if torch.cuda.is_available() else processes, partial(_train_in, plan, threads))
+    minutes = read_position(plan.checkpoint).seconds / 60
+    if minutes < plan.minutes:
+        raise Stopped(f"Stopped after {minutes:.1f} of {plan.minutes:g} minutes. The state is saved: start again to "
+                      "go on.")
 
 
 def _train_in(plan: Plan, threads: int, group: Group) -> None:
@@ -37,6 +51,10 @@ def _train_in(plan: Plan, threads: int, group: Group) -> None:
     if plan.checkpoint.exists():
         trainer.resume(plan.checkpoint)
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    run(trainer, make_draw(plan), stop.is_set)
+    before = {number: signal.signal(number, lambda _number, _frame: stop.set())
+              for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        run(trainer, make_draw(plan), stop.is_set)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

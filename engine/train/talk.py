@@ -49,8 +49,8 @@ class Talk:
     slots: Mapping[str, tuple[str, ...]]
 
 
-def load_talks(path: Path) -> list[Talk]:
-    """The groups of a file of talk."""
+def load_talks(path: Path, lists: Mapping[str, str]) -> list[Talk]:
+    """The groups of a file of talk; an answer gets the text of `lists` for each {name}, "none" where there is none."""
     data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     slots = {name: tuple(words) for name, words in data.get("slots", {}).items()}
     return [
@@ -59,11 +59,17 @@ def load_talks(path: Path) -> list[Talk]:
             weight=group.get("weight", 1.0),
             wishes=group.get("wishes", False),
             prompts=tuple(group["prompts"]),
-            answers=tuple(data["groups"][group.get("answers_of", name)]["answers"]),
+            answers=tuple(
+                _filled(answer, lists) for answer in data["groups"][group.get("answers_of", name)]["answers"]
+            ),
             slots=slots,
         )
         for name, group in data["groups"].items()
     ]
+
+
+def _filled(answer: str, lists: Mapping[str, str]) -> str:
+    return _SLOT.sub(lambda slot: lists.get(slot[1], "none"), answer)
 
 
 def say(talks: Sequence[Talk], split: Split, rng: random.Random) -> tuple[Talk, str, str]:

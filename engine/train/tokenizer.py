@@ -15,6 +15,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from engine.train.phrases import learn_phrases
+from engine.train.whole_file import whole_file
 
 SPECIAL_TOKENS = (
     "<|pad|>", "<|bos|>", "<|im_end|>", "<|im_system|>", "<|im_user|>", "<|im_assistant|>", "<|im_middle|>",
@@ -22,6 +23,7 @@ SPECIAL_TOKENS = (
     "<|tool_call_end|>",
 )
 PAD_ID, BOS_ID, END_ID = 0, 1, 2
+TOKENIZER_FILE = "tokenizer.json"  # a folder that has it has the others
 WORDS = (  # where tokens end while words are learnt: Qwen2's split, with line ends apart
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[\r\n]+|[^\S\r\n]+(?!\S)|\s+"
 )
@@ -91,9 +93,8 @@ def _of_size(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_tokens: int) -> None:
-    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja, which AutoTokenizer reads."""
+    """Write tokenizer_config.json, chat_template.jinja and, last, tokenizer.json, which AutoTokenizer reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_tokens, "add_prefix_space": False,
         "add_bos_token": False, "bos_token": SPECIAL_TOKENS[BOS_ID], "eos_token": SPECIAL_TOKENS[END_ID],
@@ -102,8 +103,10 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_tokens: int) -> None:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE + "\n", "utf-8")
+    with whole_file(folder / TOKENIZER_FILE) as temporary:
+        tokenizer.save(str(temporary))
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Read tokenizer.json from a folder."""
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return Tokenizer.from_file(str(folder / TOKENIZER_FILE))

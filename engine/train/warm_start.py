@@ -60,9 +60,9 @@ def read_masters(folder: Path, config: dict[str, Any]) -> tuple[dict[str, Tensor
 
     masters = {}
     for weight in weight_table(shape):
-        *stack, _rows, columns = weight.shape if len(weight.shape) > 1 else (0, 0)
-        experts = [[read(name.format(e=expert), rows, *((columns,) if columns else ())) for name, rows in weight.parts]
-                   for expert in range(stack[0] if stack and stack[0] else 1)]
+        count, columns = weight.shape[:-2] or (1,), weight.shape[1:][-1:]  # of experts; of a matrix, none of a norm
+        experts = [[read(name.format(e=expert), rows, *columns) for name, rows in weight.parts]
+                   for expert in range(*count)]
         masters[weight.name] = torch.stack([torch.cat(parts) for parts in experts]).view(weight.shape)
     biases = torch.zeros(shape.layers, shape.experts)
     for layer in range(shape.dense_layers, shape.layers):

@@ -1,6 +1,7 @@
 """`python -m engine.train.evaluate` (make eval): measure an exported model, and keep the figures in its card.
 
-Resumable: answers and pages are kept in the user's cache, by the fingerprint of the weights and the hash of the page.
+Figures of other kinds, counts or seeds than the usual ones, or without pages, are printed and not kept. Resumable:
+answers and pages are kept in the user's cache, by the fingerprint of the weights and the hash of the page.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Evaluate, print the figures, and keep them beside the weights and in the card; or draw the sheet."""
+    """Evaluate and print the figures; those of the usual whole are kept in the card. Or draw the sheet."""
     args = parse_arguments(arguments)
     facts = json.loads((args.model / "training.json").read_text("utf-8"))
     wanted = Wanted(kinds=tuple(args.kinds or facts["kinds"]), count=args.count, sampled=args.sampled, seed=args.seed,
@@ -52,8 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     report = evaluate(args.model, wanted, args.cache, Evaluation.report)
     wrong = report.pop("wrong")
     sys.stdout.write(json.dumps({**report, "wrong": wrong[:EXAMPLES]}, indent=1) + "\n")
-    (args.model / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    write_card(args.model)
+    if wanted == Wanted(kinds=tuple(facts["kinds"])):
+        (args.model / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        write_card(args.model)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from engine.events import Delta, Failed, Finished, GenerateRequest
 from engine.generate import generate_events, open_worker
 from engine.train.corpus import Message
 from engine.train.evaluate.items import message_key
+from engine.train.whole_file import write_whole
 from engine.worker import Worker
 
 ANSWER_TOKENS = 2400
@@ -45,7 +46,7 @@ class Answers:
             for line in whole.splitlines():
                 record = json.loads(line)
                 self._texts[record["key"]] = record["text"]
-            path.write_text(whole + "\n" if whole else "", "utf-8")
+            write_whole(path, whole + "\n" if whole else "")
 
     def __getitem__(self, question: Question) -> str:
         return self._texts[question.key]

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from engine.train.projects import ENTRY, files_of
+from engine.train.whole_file import write_whole
 
 CHECKERS = 2             # that run pages side by side: one alone waits for the clock a third of the time
 SIZE = "640x400"         # of the pages: drawn without a graphics card, every pixel costs time
@@ -94,7 +95,7 @@ class Pages:
                     report["colors"] = _mean_colors(image)
                     small = image.convert("RGB").resize(THUMBNAIL, Image.Resampling.LANCZOS)
                     small.save(self._place(program, ".jpg"), quality=88)
-        self._place(program, ".json").write_text(json.dumps(report) + "\n", "utf-8")
+        write_whole(self._place(program, ".json"), json.dumps(report) + "\n")
 
     def _place(self, program: str, suffix: str) -> Path:
         return self._folder / (hashlib.sha256(program.encode()).hexdigest()[:20] + suffix)

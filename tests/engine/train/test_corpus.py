@@ -12,7 +12,7 @@ from engine.artifacts import apply_answer, understood
 from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, random_setting
 from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
-from engine.train.phrasing import compose_edit, wants_a_verb, with_typo
+from engine.train.phrasing import compose_edit, compose_request, wants_a_verb, with_typo
 from engine.train.projects import files_of, text_of
 from engine.train.split import is_held_out
 
@@ -300,6 +300,22 @@ def test_the_splits_share_no_wording_and_no_combination(train: Corpus, held_out:
                 assert is_held_out(combination(prefix + sample.kind, sample.asked)) == (name == "held_out")
     assert not words["train"] & words["held_out"]
     assert len(words["held_out"]) > 20
+
+
+def test_what_is_plural_has_its_verb(train: Corpus) -> None:
+    rng = random.Random(4)
+    asked = {"ship": "green"}
+    texts = [compose_request(train.kinds["invaders"], template, asked, 0.0, rng).text
+             for template in ("space invaders", "a game of space invaders") for _ in range(400)]
+    assert any("space invaders that have" in text.lower() for text in texts)
+    assert not any("invaders that has" in text.lower() for text in texts if "a game" not in text.lower())
+
+
+def test_the_list_of_what_there_is_names_every_kind(train: Corpus) -> None:
+    lists = [answer for answer in train.answers("chat") if "3D scenes: " in answer]
+    assert lists
+    for answer in lists:
+        assert all(kind.title.lower() in answer.lower() for kind in train.kinds.values())
 
 
 def test_typos_leave_numbers_alone() -> None:

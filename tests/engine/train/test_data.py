@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from engine.train.corpus import Sample
+from engine.train.corpus import Sample, in_context
 from engine.train.data import (
     ATTRIBUTE_WEIGHT,
     CONTEXT_ATTRIBUTE_WEIGHT,
@@ -18,6 +18,7 @@ from engine.train.data import (
     TALK_WEIGHT,
     encode_sample,
 )
+from engine.train.projects import text_of
 from engine.train.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
 
 PROGRAM = "<!-- snake | speed: fast -->\n<p>go 1234</p>\n"
@@ -90,6 +91,24 @@ def test_what_the_first_line_decides_of_a_program_in_context_counts_more(tokeniz
     counted = [int(token) for token, weight in zip(document.ids[given], document.weights[given], strict=True)
                if weight == CONTEXT_ATTRIBUTE_WEIGHT]
     assert tokenizer.decode(counted).strip() == "1234"
+
+
+def test_every_file_of_a_program_in_context_counts(tokenizer: Tokenizer) -> None:
+    files = {"index.html": PROGRAM, "tail.js": "let tail = [];\n", "a.js": "const speed = 12;\n"}
+    before, number = text_of(files), PROGRAM.index("1234")
+    spans = ((0, 5), (number, number + 4), (before.index("12;"), before.index("12;") + 2))
+    one = sample(before=before, answer="Here", spans=(), ends=True, before_spans=spans)
+    document = encode_sample(tokenizer, replace(one, messages=({"role": "user", "content": in_context(before, "go")},)))
+    given = slice(document.prompt_tokens)
+
+    def counted(weight: float) -> str:
+        pairs = zip(document.ids[given], document.weights[given], strict=True)
+        return tokenizer.decode([int(token) for token, its in pairs if its == np.float32(weight)])
+
+    assert counted(CONTEXT_ATTRIBUTE_WEIGHT) == "12" + "1234"  # a.js comes first in the turn
+    assert "let tail" in counted(CONTEXT_WEIGHT)
+    assert "speed: fast" in counted(PROMPT_WEIGHT)
+    assert "tail" not in counted(PROMPT_WEIGHT).replace("tail.js", "")
 
 
 def test_transformers_loads_the_tokenizer_with_its_chat_form(folder: Path, tokenizer: Tokenizer) -> None:

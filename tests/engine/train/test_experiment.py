@@ -54,5 +54,14 @@ def test_runs_are_kept_and_written_up(tmp_path: Path, monkeypatch) -> None:
     held_out = {run["method"]: run["held_out_loss"] for run in document["runs"]}
     assert f"Held-out loss was {held_out['MuonClip']:.2f} with the clip and\n  {held_out['Muon']:.2f} without" in page
     assert (tmp_path / "muonclip.png").stat().st_size > 10_000
-    monkeypatch.setattr(experiment, "measure", None)  # a run that is there is not repeated
-    main(arguments)
+    done: list[tuple[str, int]] = []
+    measured = {run["method"]: run for run in document["runs"]}
+    monkeypatch.setattr(experiment, "measure", lambda method, seed, *_: done.append((method, seed)) or measured[method])
+    main([*arguments, "--draw"])
+    assert done == []
+    main(arguments)  # all are there: anew
+    assert done == [(method, 1) for method in METHODS]
+    (tmp_path / "muonclip.json").write_text(json.dumps({**document, "runs": document["runs"][:2]}))
+    done.clear()
+    main(arguments)  # stopped after two
+    assert done == [(method, 1) for method in list(METHODS)[2:]]

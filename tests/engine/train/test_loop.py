@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.train.data import Document, fill, pack
-from engine.train.loop import LOAD_REPORTS, Trainer, mean_load, run
+from engine.train.loop import LOAD_REPORTS, Trainer, mean_load, read_position, run
 from engine.train.plan import NANO_CONFIG, Plan, rate_factor, stage
 
 CONFIG: dict[str, Any] = {
@@ -76,8 +76,22 @@ def test_the_load_at_the_end_is_that_of_the_last_reports(tmp_path: Path) -> None
     plan = Plan(folder=tmp_path, minutes=1)
     assert mean_load(plan) == []
     lines = [{"load": [9.0, 9.0]}] * 5 + [{"load": [1.0, 2.0]}, {"load": [2.0, 4.0]}] * (LOAD_REPORTS // 2)
-    plan.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    whole = "".join(json.dumps(line) + "\n" for line in lines)
+    plan.metrics.write_text('{"load": [7.' + '{"load": [7.0, 7.0]\n' + whole)  # cut off when it was killed
     assert mean_load(plan) == [1.5, 3.0]
+    plan.metrics.write_text(whole + '{"load": [7.')
+    assert mean_load(plan) == [1.5, 3.0]
+
+
+def test_a_loss_that_is_no_number_changes_nothing(tmp_path: Path) -> None:
+    broken = trainer(tmp_path)
+    broken.network.weights["embed"].data.fill_(float("nan"))
+    before = {name: master.clone() for name, master in broken.masters.items()}
+    with pytest.raises(ValueError, match=r"not a number at step 0.* lower --lr"):
+        broken.step(draw, 0.0)
+    assert all(torch.equal(broken.masters[name], master) for name, master in before.items())
+    with pytest.raises(ValueError, match="There is no training state"):
+        read_position(broken.plan.checkpoint)
 
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
