@@ -16,7 +16,7 @@ from pathlib import Path
 from engine.config import ModelConfig
 from engine.train.average import average_states
 from engine.train.card import card
-from engine.train.corpus import Corpus, Sample
+from engine.train.corpus import Corpus
 from engine.train.evaluate import __main__ as evaluate
 from engine.train.evaluate.clean_kinds import unclean_kinds
 from engine.train.evaluate.run import default_cache, tell
@@ -25,6 +25,7 @@ from engine.train.loop import Position, mean_load, read_position
 from engine.train.phrases import code_pieces
 from engine.train.plan import NANO_CONFIG, Plan, default_folder
 from engine.train.projects import files_of
+from engine.train.sample import Sample
 from engine.train.sitting import Stopped, make_draw, train
 from engine.train.tokenizer import TOKENIZER_FILE, save_tokenizer, train_tokenizer
 from engine.train.warm_start import earlier_facts, start_from

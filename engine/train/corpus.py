@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.prompt import earlier_answer, user_text
+from engine.prompt import earlier_answer
 from engine.train.edit_blocks import edit_answer, near_changes
 from engine.train.faults import misspell
 from engine.train.hand_edits import with_hand_edits
@@ -34,7 +34,7 @@ from engine.train.phrasing import (
     compose_request,
     join_words,
 )
-from engine.train.projects import files_of
+from engine.train.sample import Message, Sample, assistant_turn, in_context, user_turn
 from engine.train.split import Split, is_of_split
 from engine.train.talk import load_talks, say
 
@@ -54,33 +54,6 @@ PARTS_BY_HAND = 0.5  # of the parts of programs that are to be changed
 _FENCE = "```html index.html\n"
 _SWITCH_FRAMES = ("{r}", "{r}", "now {r}", "{r} instead", "start over: {r}", "something else: {r}", "new: {r}")
 _EDIT_OPENERS = ("Done: {s}.", "Sure: {s}.", "OK, {s}.")
-
-Message = dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One conversation that ends with the model's answer.
-
-    `messages` are the turns before the answer; `spans` are character ranges of `answer` that depend on what was asked;
-    `ends` says whether the end token follows; `asked` are the settings this request names; `program` is the
-    whole program after the answer ("" where there is none) and `before` the one it started from, both as
-    engine/train/projects.py writes several files; `before_spans` are the ranges of that one which follow from its first
-    line.
-    """
-
-    type: str
-    kind: str
-    messages: tuple[Message, ...]
-    answer: str
-    spans: tuple[Span, ...]
-    ends: bool
-    asked: Mapping[str, Setting]
-    settings: Mapping[str, Setting]
-    templates: tuple[str, ...]
-    program: str = ""
-    before: str = ""
-    before_spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +148,8 @@ class Corpus:
     def _create(self, kind: Kind, rng: random.Random, *, cut: bool) -> Sample:
         asked = self._asked(kind, rng)
         request = self._request(kind, asked, rng)
-        return _answered(
-            "understood" if cut else "create", _state(kind, asked), request, asked, (_user(request.text),), rng, cut=cut
-        )
+        sample_type, turns = "understood" if cut else "create", (user_turn(request.text),)
+        return _answered(sample_type, _state(kind, asked), request, asked, turns, rng, cut=cut)
 
     def _switch(self, kind: Kind, rng: random.Random) -> Sample:
         """Another program is asked for while one is there: the whole file is written anew.
@@ -194,7 +166,7 @@ class Corpus:
             _state(kind, asked),
             request,
             asked,
-            (_user(in_context(before, text)),),
+            (user_turn(in_context(before, text)),),
             rng,
             before=before,
             before_spans=spans,
@@ -224,10 +196,10 @@ class Corpus:
         if sample_type == "edit_understood":
             answer = answer[: answer.index(">>>>>>> REPLACE")]
             spans = tuple((start, min(stop, len(answer))) for start, stop in spans if start < len(answer))
-        messages: tuple[Message, ...] = (_user(in_context(before, request.text)),)
+        messages: tuple[Message, ...] = (user_turn(in_context(before, request.text)),)
         if rng.random() < 0.5:
             earlier = self._request(kind, first, rng)
-            messages = (_user(earlier.text), _assistant(_earlier(kind, before, rng)), *messages)
+            messages = (user_turn(earlier.text), assistant_turn(_earlier(kind, before, rng)), *messages)
         return Sample(
             type=sample_type,
             kind=kind.name,
@@ -261,7 +233,7 @@ class Corpus:
         return Sample(
             type="fix_part" if part else "fix",
             kind=kind.name,
-            messages=(_user(in_context(fault.program, fault.report())),),
+            messages=(user_turn(in_context(fault.program, fault.report())),),
             answer=answer,
             spans=spans,
             ends=True,
@@ -292,7 +264,7 @@ class Corpus:
 
     def _talk(self, sample_type: str, rng: random.Random) -> Sample:
         talk, wording, text = say(self._talks[sample_type], self._split, rng)
-        messages: tuple[Message, ...] = (_user(text),)
+        messages: tuple[Message, ...] = (user_turn(text),)
         if rng.random() < PROGRAM_RATE:
             messages = self._with_program(text, rng)
         return Sample(
@@ -314,9 +286,9 @@ class Corpus:
         request = self._request(kind, asked, rng)
         program = _render(_state(kind, asked))[0]
         return (
-            _user(request.text),
-            _assistant(_earlier(kind, program, rng)),
-            _user(in_context(program, text)),
+            user_turn(request.text),
+            assistant_turn(_earlier(kind, program, rng)),
+            user_turn(in_context(program, text)),
         )
 
 
@@ -340,11 +312,6 @@ def random_setting(attribute: Attribute, rng: random.Random, *, off_rate: float 
     if attribute.type == "choice":
         return rng.choice(list(attribute.values))
     return rng.choice(attribute.numbers) if rng.random() < 0.75 else rng.randint(attribute.least, attribute.most)
-
-
-def in_context(program: str, request: str) -> str:
-    """The user's turn when there is a program: its files, then the request."""
-    return user_text(request, files_of(program))
 
 
 def _sayable(attribute: Attribute, setting: Setting) -> bool:
@@ -371,14 +338,6 @@ def _earlier(kind: Kind, program: str, rng: random.Random) -> str:
 def _one_file(asked: Mapping[str, Setting]) -> dict[str, Setting]:
     """The same without the wish for several files."""
     return {name: setting for name, setting in asked.items() if name != "files"}
-
-
-def _user(text: str) -> Message:
-    return {"role": "user", "content": text}
-
-
-def _assistant(text: str) -> Message:
-    return {"role": "assistant", "content": text}
 
 
 def _answered(

@@ -12,10 +12,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from engine.train.corpus import Sample
 from engine.train.kernels import Segment
 from engine.train.network import Batch
 from engine.train.projects import files_of
+from engine.train.sample import Sample
 
 PROMPT_WEIGHT = 0.05    # requests are worth little loss: just enough to learn how people write
 CONTEXT_WEIGHT = 0.5    # the program a change is asked of: its code follows from its own first line

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from engine.train.corpus import Sample
+from engine.train.sample import Sample
 
 Pair = tuple[int, int]
 LONGEST_PHRASE = 40  # characters

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from engine.events import Delta, Failed, Finished, GenerateRequest
 from engine.generate import generate_events, open_worker
-from engine.train.corpus import Message
 from engine.train.evaluate.items import message_key
+from engine.train.sample import Message
 from engine.train.whole_file import write_whole
 from engine.worker import Worker
 

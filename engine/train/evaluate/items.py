@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.train.corpus import Corpus, Message, Sample
+from engine.train.corpus import Corpus
+from engine.train.sample import Message, Sample
 
 SHARES = {"create": 0.5, "edit": 0.2, "edit_by_hand": 0.1, "switch": 0.05, "fix": 0.05, "decline": 0.125, "chat": 0.075}
 # as many times more, for finer rates of what takes few tokens to answer

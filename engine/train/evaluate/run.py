@@ -8,7 +8,7 @@ from typing import Any
 
 import platformdirs
 
-from engine.train.corpus import Corpus, in_context
+from engine.train.corpus import Corpus
 from engine.train.evaluate.answers import Answers, Question, answering
 from engine.train.evaluate.corpus_pages import NEW_TYPES, CorpusPages
 from engine.train.evaluate.items import Item, held_out_items
@@ -17,6 +17,7 @@ from engine.train.evaluate.pages import Report, Runners, checking
 from engine.train.evaluate.source_probes import SourceProbes
 from engine.train.evaluate.summary import CHANCE, Figure, Record, below_aims, by_kind, summarise
 from engine.train.faults import report_errors
+from engine.train.sample import in_context
 
 TEMPERATURE = 0.7
 SEEDS = (0, 1, 2)

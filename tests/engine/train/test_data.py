@@ -8,7 +8,6 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from engine.train.corpus import Sample, in_context
 from engine.train.data import (
     ATTRIBUTE_WEIGHT,
     CONTEXT_ATTRIBUTE_WEIGHT,
@@ -19,6 +18,7 @@ from engine.train.data import (
     encode_sample,
 )
 from engine.train.projects import text_of
+from engine.train.sample import Sample, in_context
 from engine.train.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_tokenizer, train_tokenizer
 
 PROGRAM = "<!-- snake | speed: fast -->\n<p>go 1234</p>\n"
