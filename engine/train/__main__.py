@@ -98,7 +98,7 @@ def export(plan: Plan, folder: Path, *, fresh: bool) -> None:
     facts = {"steps": position.step + earlier.get("steps", 0), "tokens": position.tokens + earlier.get("tokens", 0),
              "minutes": round(position.seconds / 60 + earlier.get("minutes", 0.0), 1),
              "device": "a GPU" if position.device == "cuda" else "a CPU", "kinds": kinds,
-             "load": mean_load(plan), "parameters": config.num_parameters,
+             "shares": position.shares, "load": mean_load(plan), "parameters": config.num_parameters,
              "active_parameters": config.num_active_parameters}
     export_model(None if fresh else plan.checkpoint, NANO_CONFIG, plan.tokenizer, folder)
     (folder / "evaluation.json").unlink(missing_ok=True)  # of other weights

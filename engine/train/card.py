@@ -61,7 +61,7 @@ def card(run: Mapping[str, Any], report: Mapping[str, Any] | None) -> str:
     """README.md of an exported model. run: what training.json holds; report: what evaluation.json does, if any."""
     text = _HEAD.format(parameters=f"{run['parameters'] / 1e6:.1f}M", active=f"{run['active_parameters'] / 1e6:.1f}M")
     text += f"\nTraining so far: {run['steps']:,} steps, {run['tokens'] / 1e6:.1f} million tokens, "
-    text += f"{run['minutes']:.0f} minutes on {run['device']}.{_load(run['load'])}\n\n"
+    text += f"{run['minutes']:.0f} minutes on {run['device']}.{_load(run['load'])}{_mean(run['shares'])}\n\n"
     text += f"Kinds of program: {', '.join(run['kinds'])}.\n"
     if report is not None:
         text += _MEASURED + "".join(_row(report, *row) for row in _ROWS)
@@ -73,6 +73,12 @@ def _load(load: Sequence[float]) -> str:
     """How evenly the experts are used."""
     times = ", ".join(f"{value:.1f}" for value in load)
     return f"\nAt its end the busiest expert of each layer had {times} times the mean load." if load else ""
+
+
+def _mean(shares: Sequence[float]) -> str:
+    """How the weights were made from states of the training, where they are a mean."""
+    parts = " and ".join(f"{share:.0%}" for share in shares)
+    return f"\nThe weights are a mean of {len(shares)} states of the training: {parts}." if shares else ""
 
 
 def write_card(folder: Path) -> None:

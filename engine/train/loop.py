@@ -36,7 +36,8 @@ Draw = Callable[[int, float], Document]  # (sample index, progress 0..1) -> docu
 class Position:
     """How far a run has come: optimiser steps, next sample, tokens seen, seconds spent training.
 
-    `device` is the type of the one the last step was made on, `kinds` what was trained then.
+    `device` is the type of the one the last step was made on, `kinds` what was trained then; `shares` are those of the
+    states whose mean the weights are, if they are one.
     """
 
     step: int = 0
@@ -45,6 +46,7 @@ class Position:
     seconds: float = 0.0
     device: str = "cpu"
     kinds: list[str] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +184,8 @@ class Trainer:
                 tensor.copy_(file.get_tensor(f"o.{name}"))
             self.biases_LE.copy_(file.get_tensor("biases"))
         self.optimizer.steps = meta.pop("optimizer_steps")
-        self.position = Position(**meta | {"device": self.device.type, "kinds": list(self.plan.kinds)})
+        self.position = Position(**meta | {"device": self.device.type, "kinds": list(self.plan.kinds),
+                                            "shares": []})
         self._refresh()
 
 

@@ -24,7 +24,7 @@ def test_the_mean_goes_by_shares_and_keeps_the_last_position(tmp_path: Path) -> 
     with safe_open(tmp_path / "b", framework="pt") as file:
         assert torch.equal(file.get_tensor("w.embed"), torch.full((2, 3), 4.0))
         assert torch.equal(file.get_tensor("o.head"), torch.full((4,), -4.0, dtype=torch.bfloat16))
-        assert json.loads(file.metadata()["position"]) == {"step": 20}
+        assert json.loads(file.metadata()["position"]) == {"step": 20, "shares": [0.25, 0.75]}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 

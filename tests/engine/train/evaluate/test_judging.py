@@ -19,7 +19,8 @@ NAMES = ("mountains", "snake")
 CORPUS = Corpus(1, "held_out", kinds=NAMES)
 ITEMS = held_out_items(NAMES, 80, 1)
 RUN = {"steps": 1000, "tokens": 5_000_000, "minutes": 60, "device": "a CPU", "kinds": NAMES,
-       "parameters": 20_544_512, "active_parameters": 5_200_000, "load": [1.25, 1.5]}
+       "parameters": 20_544_512, "active_parameters": 5_200_000, "load": [1.25, 1.5],
+       "shares": [0.75, 0.25]}
 
 
 def item_of(sample_type: str, asks: int = 0) -> Item:
@@ -155,7 +156,8 @@ def test_figures_count_what_they_say() -> None:
     assert "language model of 20.5M parameters (5.2M active per token)" in text
     assert "1,000 steps, 5.0 million tokens, 60 minutes on a CPU." in text
     assert "busiest expert of each layer had 1.2, 1.5 times the mean load" in text
-
+    assert "a mean of 2 states of the training: 75% and 25%." in text
+    assert "a mean of" not in card({**RUN, "shares": []}, None)
 
 
 def test_a_card_does_not_round_a_rate_up_to_what_it_is_short_of() -> None:
