@@ -20,9 +20,9 @@ from engine.train.whole_file import whole_file
 def average_states(states: Sequence[Path], shares: Sequence[float], out: Path) -> None:
     """Write the mean of training states by `shares` (summing to 1) to `out`; steps and time are those of the last.
 
-    The shares are kept with them. Weights, optimiser moments and biases are all averaged, so that training can go on from
-    it. `out` may be one of the states. Raises ValueError where shares and states don't fit together, or a state can't be
-    read or is of another model.
+    The shares are kept with them. Weights, optimiser moments and biases are all averaged, so that training can go on
+    from it. `out` may be one of the states. Raises ValueError where shares and states don't fit together, or a state
+    can't be read or is of another model.
     """
     if not states or len(shares) != len(states) or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"{len(states)} states were given with the shares {list(shares)}. Give one share for each "
