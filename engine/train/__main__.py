@@ -1,9 +1,8 @@
 """`python -m engine.train [STAGE]`: tokenizer, train, export and evaluate, each from the files of the one before.
 
 Training goes on from its last checkpoint whenever it is started again; a kind whose programs don't run clean is left
-out of it. `start` takes the place of tokenizer: it begins
-from a trained model, with phrases of the kinds to come; `average` makes the training state the mean of some;
-`data` prints what samples look like.
+out of it. `start` takes the place of tokenizer: it begins from a trained model, with phrases of the kinds to come;
+`average` makes the training state the mean of some; `data` prints what samples look like.
 """
 
 import argparse
@@ -70,7 +69,7 @@ def with_clean_kinds(plan: Plan, cache: Path) -> Plan:
     corpus = Corpus(plan.seed, "train", kinds=plan.kinds)
     unclean = unclean_kinds(corpus, cache, tell)
     for name, fault in unclean.items():
-        sys.stderr.write(f"{name} is not trained, because a program of it did not run clean: {fault} Mend "
+        sys.stderr.write(f"{name} is not trained, because a program of it did not run clean: {fault}. Mend "
                          f"resources/corpus/kinds/{name}.toml.\n")
     kinds = tuple(name for name in corpus.kinds if name not in unclean)
     if not kinds:
@@ -126,7 +125,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=NANO_FOLDER, help="model folder to begin from (start)")
     parser.add_argument("--out", type=Path, default=NANO_FOLDER, help="model folder (export, evaluate)")
     parser.add_argument("--random", action="store_true", help="export fresh weights")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="where reports of pages are kept")
+    parser.add_argument("--cache", type=Path, default=default_cache(),
+                        help="where reports of pages are kept; bring it along to train where pages can't be run")
     return parser.parse_args(arguments)
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -210,7 +211,10 @@ def read_position(path: Path) -> Position:
 def mean_load(plan: Plan) -> list[float]:
     """Tokens of the busiest expert over those of the mean one, by MoE layer, in the mean of a plan's last reports."""
     lines = plan.metrics.read_text("utf-8").splitlines() if plan.metrics.exists() else []
-    loads = [json.loads(line)["load"] for line in lines if line.endswith("}")]  # not one cut off when it was killed
+    loads = []
+    for line in lines:
+        with suppress(json.JSONDecodeError):  # cut off when it was killed, the next one written behind it
+            loads.append(json.loads(line)["load"])
     return [round(sum(layer) / len(layer), 2) for layer in zip(*loads[-LOAD_REPORTS:], strict=True)]
 
 

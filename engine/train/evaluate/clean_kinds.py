@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.train.corpus import Corpus
-from engine.train.evaluate.pages import checking
+from engine.train.evaluate.pages import Report, checking
 
 PROGRAMS = 3  # of each kind, with what somebody may ask for; reports are kept, so only changed kinds are run again
 
@@ -16,12 +16,13 @@ def unclean_kinds(corpus: Corpus, cache: Path, tell: Callable[[str], None]) -> d
                       for number in range(PROGRAMS)] for name in corpus.kinds}
     with checking(cache / "pages") as runners:
         runners.used.run([program for programs in samples.values() for program in programs], tell)
-        reports = {name: [runners.used.report(program) or {} for program in programs]
+        reports = {name: [report for program in programs if (report := runners.used.report(program)) is not None]
                    for name, programs in samples.items()}
-    return {name: _fault(bad[0]) for name, all_reports in reports.items()
-            if (bad := [report for report in all_reports if not report.get("ok")])}
+    return {name: _fault(bad[0]) for name, its_reports in reports.items()
+            if (bad := [report for report in its_reports if not report["ok"]])}
 
 
-def _fault(report: dict[str, object]) -> str:
-    errors = report.get("errors")
-    return str(errors[0]["message"]) if isinstance(errors, list) and errors else "The page stayed blank."
+def _fault(report: Report) -> str:
+    if report["errors"]:
+        return str(report["errors"][0]["message"])
+    return "it asked for what is refused" if report["blocked_requests"] else "it stayed blank"

@@ -109,23 +109,37 @@ class Checker:
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, order: dict[str, str]) -> Report:
-        """One report; a checker that ended is started anew once, then the page is said to have stopped it."""
-        for _ in range(2):
-            process = self._running()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                process.stdin.write(json.dumps(order) + "\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
-            except BrokenPipeError:
-                line = ""
-            if line:
-                report: Report = json.loads(line)
-                return report
-            self.close()
+        """One report; a checker that ended is started anew once, then the page is said to have stopped it.
+
+        Raises ValueError where it ends on a page that holds one word, too: then nothing can be run here.
+        """
+        report = self._asked(order) or self._asked(order)
+        if report is not None:
+            return report
+        plain = Path(order["path"]).with_name("plain.html")
+        plain.write_text("<p>plain</p>", "utf-8")
+        if self._asked({"path": str(plain)}) is None:
+            raise ValueError("The checker ended on a plain page too, so no page can be run here. Run "
+                             "`expertarium check` on one to see why.")
         return {"ok": False, "blank": True, "moved": False, "reacted_to": [], "scene": None, "page": {},
                 "errors": [{"kind": "stopped", "message": "The checker ended.", "line": None}], "blocked_requests": []}
+
+    def _asked(self, order: dict[str, str]) -> Report | None:
+        """The report to an order; None where the process ended over it."""
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.close()
+            return None
+        report: Report = json.loads(line)
+        return report
 
     def close(self) -> None:
         """End the process."""

@@ -12,7 +12,7 @@ from engine.artifacts import apply_answer, understood
 from engine.train.corpus import CORPUS_FOLDER, SAMPLE_TYPES, Corpus, combination, random_setting
 from engine.train.edit_blocks import diff_parts, near_changes
 from engine.train.kinds import load_kinds, mark_branches, strip_sentinels
-from engine.train.phrasing import compose_edit, compose_request, wants_a_verb, with_typo
+from engine.train.phrasing import compose_edit, compose_request, wants_a_verb, with_opener, with_typo
 from engine.train.projects import files_of, text_of
 from engine.train.split import is_held_out
 
@@ -309,6 +309,12 @@ def test_what_is_plural_has_its_verb(train: Corpus) -> None:
              for template in ("space invaders", "a game of space invaders") for _ in range(400)]
     assert any("space invaders that have" in text.lower() for text in texts)
     assert not any("invaders that has" in text.lower() for text in texts if "a game" not in text.lower())
+
+
+def test_nothing_is_opened_twice() -> None:
+    texts = {with_opener("show me a lake", random.Random(seed), noun_rate=0.0) for seed in range(600)}
+    assert "now show me a lake" in texts
+    assert not any(text.startswith(("what about", "i'd like this", "hi! could you do this")) for text in texts)
 
 
 def test_the_list_of_what_there_is_names_every_kind(train: Corpus) -> None:

@@ -77,7 +77,7 @@ def test_the_load_at_the_end_is_that_of_the_last_reports(tmp_path: Path) -> None
     assert mean_load(plan) == []
     lines = [{"load": [9.0, 9.0]}] * 5 + [{"load": [1.0, 2.0]}, {"load": [2.0, 4.0]}] * (LOAD_REPORTS // 2)
     whole = "".join(json.dumps(line) + "\n" for line in lines)
-    plan.metrics.write_text('{"load": [7.' + '{"load": [7.0, 7.0]\n' + whole)  # cut off when it was killed
+    plan.metrics.write_text('{"load": [7.' + '{"load": [7.0, 7.0]}\n' + whole)  # cut off when it was killed
     assert mean_load(plan) == [1.5, 3.0]
     plan.metrics.write_text(whole + '{"load": [7.')
     assert mean_load(plan) == [1.5, 3.0]

@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
         assert torch.equal(resumed.masters[name], master), name
 
 
-def test_a_stop_is_told_and_what_comes_after_training_is_left_out(small: Path, monkeypatch, capsys) -> None:
+def test_a_stop_is_told_and_what_comes_after_training_is_left_out(small: Path, monkeypatch) -> None:
     def stop_at_once(_trainer: Trainer, _draw: object, stopped) -> None:
         signal.raise_signal(signal.SIGTERM)
         assert stopped()

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.train.__main__ import export, main, parse_arguments
+from engine.train.__main__ import export, main, make_tokenizer, parse_arguments
 from engine.train.corpus import Corpus
-from engine.train.loop import Trainer
+from engine.train.loop import Position, Trainer
 from engine.train.phrases import code_pieces
 from engine.train.plan import NANO_CONFIG, Plan
 from engine.train.tokenizer import grow_tokenizer, load_tokenizer
@@ -44,6 +44,14 @@ def test_what_was_shipped_comes_back_as_masters_and_is_exported_again(tmp_path: 
     earlier = json.loads((NANO / "training.json").read_text())
     assert facts["tokens"] == earlier["tokens"] > 1e6
     assert facts["kinds"] == ["snake"]
+    assert facts["device"] == "a CPU"
+    (tmp_path / "model" / "evaluation.json").write_text("{}")
+    trained = Position(device="cuda", kinds=["pong", "balls"], shares=[0.5, 0.5])
+    monkeypatch.setattr("engine.train.__main__.read_position", lambda _path: trained)
+    export(plan, tmp_path / "model", fresh=False)  # facts are of the training, not of this machine
+    facts = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert (facts["device"], facts["kinds"], facts["shares"]) == ("a GPU", ["balls", "pong"], [0.5, 0.5])
+    assert not (tmp_path / "model" / "evaluation.json").exists()
 
 
 def test_a_new_token_begins_as_what_it_stands_for() -> None:
@@ -80,6 +88,19 @@ def test_a_model_of_another_shape_is_refused(tmp_path: Path, config) -> None:
     masters, biases = read_masters(NANO, config)
     with pytest.raises(ValueError, match=r"the weights to start from has embed as .* it is of another model"):
         small.start(masters, biases)
+
+
+def test_a_tokenizer_that_was_cut_off_is_learnt_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("engine.train.__main__.TOKENIZER_SAMPLES", 60)
+    monkeypatch.setattr("engine.train.__main__.NANO_CONFIG", {**NANO_CONFIG, "vocab_size": 400})
+    plan = Plan(folder=tmp_path, minutes=1, kinds=("snake",))
+    plan.tokenizer.mkdir()
+    (plan.tokenizer / "tokenizer_config.json").write_text("{")
+    make_tokenizer(plan)
+    assert load_tokenizer(plan.tokenizer).get_vocab_size() == 400
+    (plan.tokenizer / "tokenizer_config.json").write_text("mine")
+    make_tokenizer(plan)
+    assert (plan.tokenizer / "tokenizer_config.json").read_text() == "mine"
 
 
 def test_all_stages_are_run_where_none_is_named() -> None:

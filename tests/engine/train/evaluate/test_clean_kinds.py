@@ -32,7 +32,8 @@ def test_the_plan_goes_on_without_it(corpus: Corpus, tmp_path: Path, monkeypatch
     monkeypatch.setattr("engine.train.__main__.Corpus", lambda *_args, **_named: corpus)
     plan = with_clean_kinds(Plan(folder=tmp_path, minutes=1), tmp_path)
     assert plan.kinds == ("pong",)
-    assert "snake is not trained, because a program of it did not run clean: Uncaught" in capsys.readouterr().err
+    told = "snake is not trained, because a program of it did not run clean: Uncaught ReferenceError: BROKEN is not"
+    assert f"{told} defined. Mend" in capsys.readouterr().err
     del corpus.kinds["pong"]
     with pytest.raises(ValueError, match="No kind of program runs clean"):
         with_clean_kinds(plan, tmp_path)

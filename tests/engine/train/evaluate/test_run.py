@@ -176,6 +176,21 @@ def test_a_checker_really_runs_pages_one_after_the_other(tmp_path: Path) -> None
         "- index.html:3: Uncaught ReferenceError: missing is not defined\n  `missing();`")
 
 
+def test_where_no_page_can_be_run_that_is_said_and_nothing_is_kept(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("engine.train.evaluate.pages.sys.executable", "false")
+    pages = Pages(tmp_path, use_input=False)
+    with pytest.raises(ValueError, match="no page can be run here"):
+        pages.run(["<p>good</p>"], lambda _text: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_ends_the_checker_is_said_to(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Checker, "_asked", lambda _self, order: {"ok": True} if "plain" in order["path"] else None)
+    (tmp_path / "page.html").touch()
+    report = Checker(use_input=False).ask({"path": str(tmp_path / "page.html")})
+    assert report["errors"][0]["kind"] == "stopped"
+
+
 def test_answers_are_kept_and_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     question = Question(messages=({"role": "user", "content": "hello"},))
     monkeypatch.setattr("engine.train.evaluate.answers.ANSWER_TOKENS", 6)
