@@ -332,11 +332,14 @@ def apply_answer(files: Mapping[str, str], text: str) -> Applied:
 
 
 def _apply_parts(files: dict[str, str], path: str, block: EditBlock, rejects: list[Reject]) -> bool:
-    """Apply the parts of an edit block in turn; tell whether any was applied."""
+    """Apply the parts of an edit block in turn; tell whether any was applied.
+
+    A part that is said again word for word counts once: models repeat themselves, and what it adds is wanted once.
+    """
     if block.problem:
         raise EditError(f"{block.problem} Ask the model to write the edit again.")
     applied = False
-    for part in block.parts:
+    for part in dict.fromkeys(block.parts):
         try:
             if path not in files and part.search.strip():
                 raise EditError(f"There is no file {path} in the project to edit.")

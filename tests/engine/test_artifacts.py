@@ -130,6 +130,13 @@ def test_edits_apply_in_turn_and_give_line_counts() -> None:
     assert applied.rejects == []
 
 
+def test_a_part_said_again_word_for_word_counts_once() -> None:
+    changed, added = ("a", "A"), ("b", "b\nconst n = 1;")
+    applied = apply_answer({"index.html": "a\nb\n"}, edit(changed, added, changed, added))
+    assert applied.files == {"index.html": "A\nb\nconst n = 1;\n"}
+    assert applied.rejects == []
+
+
 def test_a_tolerant_match_takes_the_files_indentation() -> None:
     files = {"index.html": "if (x) {\n\tfor (y) {\n\t\tgo( 1 );\n\n\t}\n}\n"}
     applied = apply_answer(files, edit(("for (y) {\n  go( 1  );\n}", "for (y) {\n  go( 2 );\n    deep();\n}")))
